@@ -1,0 +1,3 @@
+//! The `rdsup` command: everything is in the library.
+
+fn main() {}

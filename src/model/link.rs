@@ -1,0 +1,84 @@
+//! A link between two domains: a veth pair and what may cross it.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use super::{DomainName, InterfaceName, Origin, Packets, PrefixPattern};
+
+/// A veth pair between two domains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The name given in the file, needed when two domains have several links.
+    pub name: Option<String>,
+    /// Number of the link in connection tracking marks: 1 to 2^31-1, derived from its ends and name so that it stays
+    /// the same when other links come and go; unique among the links of a domain.
+    pub mark: u32,
+    /// Both ends, in the order of `between`.
+    pub ends: [LinkEnd; 2],
+    /// How routes cross.
+    pub routing: Routing,
+    /// The MTU of both ends, the kernel's default if none.
+    pub mtu: Option<u32>,
+    /// The longest AS path accepted over the link.
+    pub max_path: u32,
+    /// Where it was declared.
+    pub origin: Origin,
+}
+
+impl Link {
+    /// How the link is called in messages: its name, or `first--second`.
+    pub fn label(&self) -> String {
+        match &self.name {
+            Some(name) => name.clone(),
+            None => format!("{}--{}", self.ends[0].domain, self.ends[1].domain),
+        }
+    }
+}
+
+/// How routes cross a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Routing {
+    /// An eBGP session that carries both families.
+    Bgp,
+    /// A static route for each exact prefix accepted.
+    Static,
+}
+
+/// One end of a link, seen from the domain that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkEnd {
+    /// The domain.
+    pub domain: DomainName,
+    /// The interface there: `rd-PEER`, or `rd-NAME` for a named link.
+    pub interface: InterfaceName,
+    /// The fixed link-local address: `fe80::1` at the first end, `fe80::2` at the second.
+    pub link_local: Ipv6Addr,
+    /// Addresses of a numbered link at this end, with their prefix length; at most one of each family.
+    pub addresses: Vec<IpNet>,
+    /// What this domain accepts from the other end.
+    pub accept: Accept,
+}
+
+impl LinkEnd {
+    /// This end's address of a numbered link in the family of `v4`, if it has one.
+    pub fn address(&self, v4: bool) -> Option<IpAddr> {
+        self.addresses.iter().map(IpNet::addr).find(|address| address.is_ipv4() == v4)
+    }
+}
+
+/// `link.into.R`: what the receiver R accepts from the sender at the other end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    /// Destinations that the receiver learns, and so the only sources that it believes; empty means none.
+    pub routes: Vec<PrefixPattern>,
+    /// New flows that enter; empty means none.
+    pub packets: Packets,
+    /// Local preference of routes learned here.
+    pub preference: Option<u32>,
+    /// The most prefixes accepted, for each family.
+    pub max_prefixes: u32,
+    /// Where it was declared.
+    pub origin: Origin,
+}

@@ -1,0 +1,75 @@
+//! What a configuration file means: plain, resolved values.
+//!
+//! Everything here has been checked by `config`: names are legal, references point at something, defaults are filled
+//! in. Later layers read these values and never the file again. The module has no behaviour beyond lookups.
+
+mod domain;
+mod link;
+mod names;
+mod packets;
+mod prefix;
+
+pub use domain::{
+    DaemonKind, Domain, ExtraText, Families, Family, Interface, Neighbor, PasswordFile, Route, RouteKind,
+};
+pub use link::{Accept, Link, LinkEnd, Routing};
+pub use names::{Asn, DomainName, InterfaceName, InvalidName, NeighborName};
+pub use packets::{PacketMatch, Packets, PortProtocol, PortRange};
+pub use prefix::PrefixPattern;
+
+use std::path::PathBuf;
+
+/// Everything that one file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The `[rdsup]` table.
+    pub settings: Settings,
+    /// Every domain, in the order of the file.
+    pub domains: Vec<Domain>,
+    /// Every link, in the order of the file.
+    pub links: Vec<Link>,
+}
+
+impl Network {
+    /// The domain of that name.
+    pub fn domain(&self, name: &DomainName) -> Option<&Domain> {
+        self.domains.iter().find(|domain| &domain.name == name)
+    }
+
+    /// The links that end in `domain`, each with the end there and the end at the other side.
+    pub fn links_of<'a>(
+        &'a self,
+        domain: &'a DomainName,
+    ) -> impl Iterator<Item = (&'a Link, &'a LinkEnd, &'a LinkEnd)> + 'a {
+        self.links.iter().filter_map(move |link| {
+            let [first, second] = &link.ends;
+            if &first.domain == domain {
+                Some((link, first, second))
+            } else if &second.domain == domain {
+                Some((link, second, first))
+            } else {
+                None
+            }
+        })
+    }
+}
+
+/// The `[rdsup]` table with its defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The file that was read, as it was named; errors and generated files point at it.
+    pub source: PathBuf,
+    /// Sockets, rendered files and process records; lost at reboot. Default `/run/rdsup`.
+    pub run_dir: PathBuf,
+    /// What must outlive a reboot, such as the addresses that a claimed interface had. Default `/var/lib/rdsup`.
+    pub state_dir: PathBuf,
+    /// A directory whose files replace built-in templates of the same path.
+    pub templates: Option<PathBuf>,
+}
+
+/// Where in the configuration file an object was asked for, so that an error found later can point there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Origin {
+    /// The line of the file, counted from 1; 0 where nothing in the file asked for the object.
+    pub line: u32,
+}
