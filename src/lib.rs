@@ -18,4 +18,5 @@
 //!
 //! A module uses only what stands before it in that list; `tests/layers.rs` fails on a `use` that goes the other way.
 
+pub mod config;
 pub mod model;

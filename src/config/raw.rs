@@ -1,0 +1,319 @@
+//! The file as it is written: every table and key, before anything is checked against anything else.
+//!
+//! The doc comments here are what `rdsup schema` and `docs/configuration.md` say about a key. Values that need more than
+//! a type (prefixes, names, packets) are text at this stage; `resolve` reads them and points at the one that is wrong.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::at::{At, Named};
+
+/// A list of texts, each with its place.
+pub type Texts = Vec<At<String>>;
+
+/// The configuration of rdsup.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(title = "rdsup.toml")]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// What concerns rdsup itself, and defaults for all domains.
+    #[serde(default)]
+    pub rdsup: Rdsup,
+    /// Named lists of prefix patterns, used as `"@name"` wherever patterns stand. A list may use other lists.
+    #[serde(default)]
+    pub prefixes: Named<Texts>,
+    /// The routing domains by name: `a` to `z`, `0` to `9` and `-`, at most 11 characters. `host` is the machine's own
+    /// namespace, which is linked but never created, deleted or taken over.
+    #[serde(default)]
+    pub domain: Named<At<Domain>>,
+    /// Links between two domains.
+    #[serde(default)]
+    pub link: Vec<At<Link>>,
+}
+
+/// What concerns rdsup itself, and defaults for all domains.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rdsup {
+    /// Directory of sockets, rendered files and process records; lost at reboot.
+    #[schemars(extend("default" = "/run/rdsup"))]
+    pub run_dir: Option<At<String>>,
+    /// Directory of what must outlive a reboot, such as the addresses that a claimed interface had.
+    #[schemars(extend("default" = "/var/lib/rdsup"))]
+    pub state_dir: Option<At<String>>,
+    /// Directory whose files replace built-in templates of the same path.
+    pub templates: Option<At<String>>,
+    /// The routing daemon of domains that name none.
+    #[schemars(extend("default" = "bird"))]
+    pub daemon: Option<At<Daemon>>,
+    /// The address families of domains that name none.
+    #[schemars(extend("default" = ["ipv4", "ipv6"]))]
+    pub families: Option<At<Vec<At<Family>>>>,
+}
+
+/// A routing daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Daemon {
+    /// BIRD 2.
+    Bird,
+    /// No daemon: static routes only.
+    None,
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+/// A routing domain: a network namespace with its own interfaces, routes, packet filter and routing daemon.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// Free text for people.
+    pub description: Option<At<String>>,
+    /// The AS number, unique in the file. Required when the domain speaks BGP.
+    #[schemars(extend("minimum" = 1, "maximum" = 4_294_967_294_u32))]
+    pub asn: Option<At<u32>>,
+    /// The BGP identifier, written like an IPv4 address. Without it the first IPv4 loopback; required if there is none.
+    pub router_id: Option<At<String>>,
+    /// Addresses on `lo`, each /32 or /128. The first of a family is the source of what the domain itself sends.
+    #[serde(default)]
+    pub loopback: Texts,
+    /// Prefixes that originate in this domain.
+    #[serde(default)]
+    pub networks: Texts,
+    /// What routes here. Without it `[rdsup].daemon`; for `host`, `none`.
+    pub daemon: Option<At<Daemon>>,
+    /// Which address families are routed. Without it `[rdsup].families`.
+    pub families: Option<At<Vec<At<Family>>>>,
+    /// Name servers of everything that is run inside. Without any, `/etc/resolv.conf` stays as it is.
+    #[serde(default)]
+    pub dns: Texts,
+    /// Raw configuration text for the daemon.
+    pub extra: Option<Extra>,
+    /// The group whose members may use this domain's `ctl`.
+    pub operators: Option<At<String>>,
+    /// The group whose members may only look.
+    pub viewers: Option<At<String>>,
+    /// Only for `host`: whether packets may be forwarded between the machine's interfaces and the links.
+    #[schemars(extend("default" = false))]
+    pub forwarding: Option<At<bool>>,
+    /// Interfaces claimed from the machine.
+    #[serde(default)]
+    pub interface: Vec<At<Interface>>,
+    /// Static routes.
+    #[serde(default)]
+    pub route: Vec<At<Route>>,
+    /// External BGP neighbors.
+    #[serde(default)]
+    pub neighbor: Vec<At<Neighbor>>,
+}
+
+/// Raw configuration text for the daemon: the one place where text reaches it unread.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Extra {
+    /// Lines appended to this domain's `bird.conf`, checked by BIRD's own parser.
+    pub bird: Option<At<String>>,
+}
+
+/// An interface of the machine, moved into the domain at start and given back with its addresses at stop.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// Its name, on the machine and in the domain.
+    pub name: At<String>,
+    /// What it is.
+    #[schemars(extend("default" = "physical"))]
+    pub kind: Option<At<Kind>>,
+    /// Where it is taken from.
+    #[schemars(extend("default" = "host"))]
+    pub from: Option<At<From>>,
+    /// Addresses with their prefix length, such as `203.0.113.2/30`.
+    #[serde(default)]
+    pub address: Texts,
+    /// The MTU, 1280 to 65535. Without it, it stays as it is.
+    #[schemars(extend("minimum" = 1280, "maximum" = 65535))]
+    pub mtu: Option<At<u32>>,
+    /// Whether it leads out of what the admin controls: then nothing is forwarded from it unless `packets` says so.
+    /// Without it, `true` where the interface carries a BGP neighbor.
+    pub outside: Option<At<bool>>,
+    /// New flows accepted from an outside interface towards what the domain announces.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub packets: Texts,
+    /// New flows that the domain itself answers on this interface.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub input: Texts,
+    /// Whether a source must be routed back through this interface (strict reverse path). Without it, the opposite of
+    /// `outside`.
+    pub source_check: Option<At<bool>>,
+}
+
+/// A kind of interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An interface that the machine has.
+    Physical,
+}
+
+/// Where an interface is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum From {
+    /// The machine's own namespace.
+    Host,
+}
+
+/// A static route.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The destination, such as `0.0.0.0/0`.
+    pub to: At<String>,
+    /// The gateway, of the destination's family or IPv6.
+    pub via: Option<At<String>>,
+    /// The interface, needed for a link-local gateway. Without it, the one that leads to `via`.
+    pub dev: Option<At<String>>,
+    /// The metric. Without it the kernel's default.
+    pub metric: Option<At<u32>>,
+    /// What happens to packets.
+    #[schemars(extend("default" = "unicast"))]
+    pub kind: Option<At<RouteKind>>,
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteKind {
+    /// Forward to `via`, `dev` or both.
+    Unicast,
+    /// Drop silently.
+    Blackhole,
+    /// Drop and answer "host unreachable".
+    Unreachable,
+    /// Drop and answer "administratively prohibited".
+    Prohibit,
+}
+
+impl RouteKind {
+    /// The word that the configuration uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unicast => "unicast",
+            Self::Blackhole => "blackhole",
+            Self::Unreachable => "unreachable",
+            Self::Prohibit => "prohibit",
+        }
+    }
+}
+
+/// An external BGP neighbor.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbor {
+    /// Its name, unique in the domain: `a` to `z`, `0` to `9` and `-`, at most 30 characters.
+    pub name: At<String>,
+    /// Free text for people.
+    pub description: Option<At<String>>,
+    /// Its address.
+    pub address: At<String>,
+    /// The interface that leads to it, needed for a link-local address.
+    pub interface: Option<At<String>>,
+    /// Its AS number.
+    #[schemars(extend("minimum" = 1, "maximum" = 4_294_967_294_u32))]
+    pub asn: At<u32>,
+    /// Set to `true` where the neighbor has the domain's own AS number on purpose.
+    #[schemars(extend("default" = false))]
+    pub ibgp: Option<At<bool>>,
+    /// How many hops away it may be. Without it the neighbor is directly connected, and protected by GTSM (RFC 5082).
+    #[schemars(extend("minimum" = 1))]
+    pub multihop: Option<At<u8>>,
+    /// What is accepted from it.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub routes: Texts,
+    /// What is announced to it.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub announce: Texts,
+    /// Local preference of what it announces.
+    pub preference: Option<At<u32>>,
+    /// The most prefixes that it may announce, for each family.
+    #[schemars(extend("default" = 10_000, "minimum" = 1))]
+    pub max_prefixes: Option<At<u32>>,
+    /// The longest AS path accepted.
+    #[schemars(extend("default" = 100, "minimum" = 1, "maximum" = 2000))]
+    pub max_path: Option<At<u32>>,
+    /// Its TCP MD5 password (RFC 2385).
+    pub password: Option<Password>,
+}
+
+/// A password, kept outside of this file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Password {
+    /// The file whose first line is the password.
+    pub file: At<String>,
+}
+
+/// A veth pair between two domains and what may cross it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The two domains. The first end has the link-local address `fe80::1`, the second `fe80::2`.
+    #[schemars(extend("minItems" = 2, "maxItems" = 2))]
+    pub between: At<Texts>,
+    /// A name, needed when two domains have several links: at most 12 characters. The ends are then called `rd-NAME`.
+    pub name: Option<At<String>>,
+    /// How routes cross. Without it `bgp`, or `static` where an end runs no daemon.
+    pub routing: Option<At<Routing>>,
+    /// Makes the link numbered: at most one prefix for each family, of length /31 or /30, /127, /126 or /64. The first
+    /// end has the first usable address, the second the next.
+    #[serde(default)]
+    pub addresses: Texts,
+    /// The MTU of both ends, 1280 to 65535. Without it the kernel's default.
+    #[schemars(extend("minimum" = 1280, "maximum" = 65535))]
+    pub mtu: Option<At<u32>>,
+    /// The longest AS path accepted over the link.
+    #[schemars(extend("default" = 64, "minimum" = 1, "maximum" = 2000))]
+    pub max_path: Option<At<u32>>,
+    /// What each end accepts from the other, by the receiver's name. An end without a table accepts nothing.
+    #[serde(default)]
+    pub into: Named<At<Accept>>,
+}
+
+/// How routes cross a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Routing {
+    /// An eBGP session that carries both families.
+    Bgp,
+    /// A static route for each prefix accepted.
+    Static,
+}
+
+/// What a receiver accepts over a link.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Accept {
+    /// Destinations that the receiver learns, and so the only sources that it believes.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub routes: Texts,
+    /// New flows that may enter, such as `"tcp/80,443"`, `"udp/53"`, `"icmp"`, `"gre"`, `"any"`. Replies always pass.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub packets: Texts,
+    /// Local preference of routes learned here.
+    pub preference: Option<At<u32>>,
+    /// The most prefixes accepted, for each family.
+    #[schemars(extend("default" = 10_000, "minimum" = 1))]
+    pub max_prefixes: Option<At<u32>>,
+}

@@ -1,0 +1,136 @@
+//! What is legal and probably not meant.
+
+use std::collections::HashSet;
+
+use ipnet::IpNet;
+
+use super::domain::family_name;
+use super::{Domains, KnownLink};
+use crate::config::problem::Report;
+use crate::model::{Family, LinkEnd};
+
+/// Reports all warnings that need more than one object.
+pub fn warn(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_>) {
+    lonely(domains, links, report);
+    for link in links {
+        for index in [0, 1] {
+            packets_without_routes(link, index, report);
+            loopback_refused(domains, link, index, report);
+            interface_in_networks(domains, link, index, report);
+            own_sources_believed(domains, link, index, report);
+        }
+    }
+}
+
+fn lonely(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_>) {
+    let linked: HashSet<&str> = links.iter().flat_map(|link| &link.link.ends).map(|end| end.domain.as_str()).collect();
+    for known in &domains.known {
+        if !linked.contains(known.name.as_str()) && known.raw.neighbor.is_empty() {
+            report
+                .warning(&known.name.span, format!("domain {:?} has no links and no neighbors", known.name.value))
+                .hint("add a [[link]] that names it, or remove it");
+        }
+    }
+}
+
+/// A new flow needs a source that the receiver accepts and a destination that the sender accepts.
+fn packets_without_routes(link: &KnownLink<'_>, index: usize, report: &mut Report<'_>) {
+    let (receiver, sender) = (&link.link.ends[index], &link.link.ends[1 - index]);
+    let Some(first) = link.accept[index].table.and_then(|table| table.packets.first()) else { return };
+    let missing: &LinkEnd = if receiver.accept.routes.is_empty() {
+        receiver
+    } else if sender.accept.routes.is_empty() {
+        sender
+    } else {
+        return;
+    };
+    report
+        .warning(&first.span, format!("these packets can never match: `into.{}` accepts no routes", missing.domain))
+        .hint(format!("add `routes` to `into.{}`", missing.domain));
+}
+
+/// Sources of an own interface's prefix are never believed from a link, so the peer's hosts there would be cut off.
+fn interface_in_networks(domains: &Domains<'_>, link: &KnownLink<'_>, index: usize, report: &mut Report<'_>) {
+    let ends = &link.link.ends;
+    let (Some(known), Some(peer)) =
+        (domains.get(ends[index].domain.as_str()), domains.get(ends[1 - index].domain.as_str()))
+    else {
+        return;
+    };
+    for interface in &known.domain.interfaces {
+        for net in interface.addresses.iter().map(IpNet::trunc) {
+            let Some((other, place)) =
+                peer.networks.iter().find(|(other, _)| other.contains(&net) || net.contains(other))
+            else {
+                continue;
+            };
+            let raw = known.raw.interface.iter().find(|raw| raw.name.value == interface.name.as_str());
+            let span = raw.map_or(&known.name.span, |raw| &raw.name.span);
+            report
+                .warning(
+                    span,
+                    format!(
+                        "the prefix {net} of {} overlaps {other} of {:?}, which is linked to {:?}",
+                        interface.name, peer.name.value, known.name.value
+                    ),
+                )
+                .see(place, "overlaps with this")
+                .hint("packets from there are dropped on the link; renumber one of them");
+        }
+    }
+}
+
+/// A prefix that is named is believed as a source, even where it is the receiver's own; only `any` and default routes
+/// leave those out.
+fn own_sources_believed(domains: &Domains<'_>, link: &KnownLink<'_>, index: usize, report: &mut Report<'_>) {
+    let Some(known) = domains.get(link.link.ends[index].domain.as_str()) else { return };
+    let peer = &link.link.ends[1 - index];
+    for item in link.accept[index].routes.iter().filter(|item| !item.pattern.is_everything()) {
+        let prefix = item.pattern.prefix;
+        // On a numbered link the other end's address lies in the receiver's own prefix.
+        if peer.addresses.iter().any(|net| IpNet::from(net.addr()) == prefix) {
+            continue;
+        }
+        let own = known.networks.iter().chain(&known.loopback).chain(&known.addresses);
+        let overlaps = |net: &IpNet| prefix.contains(&net.trunc()) || net.trunc().contains(&prefix);
+        if let Some((net, place)) = own.into_iter().find(|(net, _)| overlaps(net)) {
+            report
+                .warning(
+                    &item.span,
+                    format!("{:?} accepts {}, which overlaps its own {}", known.name.value, item.pattern, net.trunc()),
+                )
+                .see(place, "its own")
+                .hint("packets that pretend to come from there would be believed; name what the other end has");
+        }
+    }
+}
+
+/// What the domain itself sends over the link is dropped if the peer does not accept its source.
+fn loopback_refused(domains: &Domains<'_>, link: &KnownLink<'_>, index: usize, report: &mut Report<'_>) {
+    let (end, peer) = (&link.link.ends[index], &link.link.ends[1 - index]);
+    let Some(known) = domains.get(end.domain.as_str()) else { return };
+    for family in Family::ALL {
+        let Some(source) = known.domain.source(family) else { continue };
+        let carried = [end, peer]
+            .into_iter()
+            .any(|end| end.accept.routes.iter().any(|pattern| Family::of_net(&pattern.prefix) == family));
+        let accepted = peer.accept.routes.iter().any(|pattern| pattern.prefix.contains(&source));
+        if carried && !accepted {
+            let span = known.loopback.iter().find(|(net, _)| net.addr() == source).map(|(_, span)| span);
+            let problem = report.warning(
+                &link.raw.between.span,
+                format!(
+                    "{:?} does not accept {source}, the {} source of what {:?} itself sends",
+                    peer.domain.as_str(),
+                    family_name(family),
+                    end.domain.as_str()
+                ),
+            );
+            if let Some(span) = span {
+                problem.see(span, "this loopback");
+            }
+            problem
+                .hint(format!("add a prefix with it to `into.{}.routes`, or do not expect replies to it", peer.domain));
+        }
+    }
+}
