@@ -1,0 +1,24 @@
+//! Who may send what to whom: the intents that routing daemons and packet filters are generated from.
+//!
+//! One statement in the file, `link.into.R`, becomes three things, all computed here and nowhere else: what R learns
+//! ([`RouteFilter`]), which sources R believes and which destinations it sends there ([`AddressSet`]), and which new flows
+//! enter ([`Destinations`] and the packets). [`verdict`] states the rule a second time, directly on patterns; generators
+//! do not call it, so that each can be checked against the other.
+
+mod addresses;
+mod counters;
+mod interface;
+mod link;
+mod martians;
+mod origin;
+mod routes;
+mod verdict;
+
+pub use addresses::{AddressSet, Destinations, PerFamily};
+pub use counters::{OTHER_INTERFACE, Reason, counter_name, identifier, other_counter_name, parse_counter};
+pub use interface::{InterfacePolicy, SessionPeer, interface_policy, neighbor_interface};
+pub use link::{LinkPolicy, link_families, link_policy, own_prefixes, session_addresses};
+pub use martians::{BOGONS, MARTIAN_DESTINATIONS, MARTIAN_SOURCES, martian_destinations, martian_sources};
+pub use origin::{KernelRoute, KernelRouteKind, LinkedRoute, PREFERENCE, kernel_routes, linked_routes, originated};
+pub use routes::{NeighborPolicy, RouteFilter, link_routes, neighbor_families, neighbor_policy};
+pub use verdict::{Packet, Transport, Verdict, verdict};
