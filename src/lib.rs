@@ -21,3 +21,4 @@
 pub mod config;
 pub mod model;
 pub mod policy;
+pub mod render;
