@@ -1,0 +1,113 @@
+//! Where things lie: every path and mark that more than one part of rdsup must agree on.
+
+use std::path::PathBuf;
+
+use super::FileOwner;
+use crate::model::{DaemonKind, DomainName, InterfaceName, Link};
+
+/// The run directory and the state directory, and what is in them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Lost at reboot.
+    pub run_dir: PathBuf,
+    /// Kept over a reboot.
+    pub state_dir: PathBuf,
+}
+
+impl Layout {
+    /// A layout under these two directories.
+    pub fn new(run_dir: impl Into<PathBuf>, state_dir: impl Into<PathBuf>) -> Self {
+        Self { run_dir: run_dir.into(), state_dir: state_dir.into() }
+    }
+
+    /// The name of the machine's own namespace, as a value.
+    ///
+    /// # Panics
+    ///
+    /// Never: the name is a constant that is legal.
+    pub fn host() -> DomainName {
+        DomainName::new(DomainName::HOST).expect("host is a legal domain name")
+    }
+
+    /// The supervisor's socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run_dir.join("rdsup.sock")
+    }
+
+    /// What rdsup did, as JSON lines.
+    pub fn log(&self) -> PathBuf {
+        self.run_dir.join("log/rdsup.log")
+    }
+
+    /// What a domain's daemon says before it has opened its own log.
+    pub fn output(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
+        self.run_dir.join(format!("log/{domain}.{}.out", daemon.as_str()))
+    }
+
+    /// The run directory of one domain.
+    pub fn domain_dir(&self, domain: &DomainName) -> PathBuf {
+        self.run_dir.join(domain.as_str())
+    }
+
+    /// The packet filter of one domain, for people to read.
+    pub fn filter(&self, domain: &DomainName) -> PathBuf {
+        self.domain_dir(domain).join("rdsup.nft")
+    }
+
+    /// The sysctls of one domain, for people to read and for `sysctl -p`.
+    pub fn sysctls(&self, domain: &DomainName) -> PathBuf {
+        self.domain_dir(domain).join("sysctl.conf")
+    }
+
+    /// The configuration of a domain's daemon.
+    pub fn daemon_config(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
+        self.domain_dir(domain).join(format!("{}.conf", daemon.as_str()))
+    }
+
+    /// The control socket of a domain's daemon.
+    pub fn socket(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
+        self.domain_dir(domain).join(format!("{}.ctl", daemon.as_str()))
+    }
+
+    /// What everything run in the domain sees as `/etc/resolv.conf`.
+    pub fn resolv_conf(&self, domain: &DomainName) -> PathBuf {
+        self.domain_dir(domain).join("resolv.conf")
+    }
+
+    /// Where it is kept what claimed interfaces were like before, a file each.
+    pub fn interface_records(&self) -> PathBuf {
+        self.state_dir.join("interfaces")
+    }
+
+    /// What a claimed interface was like before.
+    pub fn interface_record(&self, interface: &InterfaceName) -> PathBuf {
+        self.interface_records().join(format!("{interface}.json"))
+    }
+
+    /// The directories of one domain with their modes and owners, parents first.
+    pub fn directories(&self, domain: &DomainName) -> Vec<(PathBuf, u32, FileOwner)> {
+        let directory = self.domain_dir(domain);
+        let log = directory.join("log");
+        // The daemon rotates its own log, so that directory is its own.
+        vec![(directory, 0o755, FileOwner::Root), (log, 0o750, FileOwner::Daemon)]
+    }
+
+    /// Files that are rendered for some domains and not for others; an old one must go when it is no longer wanted.
+    pub fn rendered_files(&self, domain: &DomainName) -> Vec<PathBuf> {
+        vec![self.daemon_config(domain, DaemonKind::Bird), self.resolv_conf(domain)]
+    }
+
+    /// The alias of a link's interfaces: who made it, and for which link.
+    pub fn alias(&self, link: &Link) -> String {
+        format!("{}{}", self.alias_prefix(), link.label())
+    }
+
+    /// Whether an alias says that the interface belongs to this run directory.
+    pub fn is_our_alias(&self, alias: &str) -> bool {
+        alias.starts_with(&self.alias_prefix())
+    }
+
+    fn alias_prefix(&self) -> String {
+        format!("rdsup {} link ", self.run_dir.display())
+    }
+}

@@ -1,0 +1,37 @@
+//! What must change: desired × observed → ordered steps.
+//!
+//! [`Desired`] is built from the model and the rendered files, [`Observed`] is read from the machine, and the plan is
+//! their difference as a list of [`Step`]s. Nothing here touches the machine.
+
+mod build;
+mod desired;
+#[cfg(test)]
+mod fake;
+mod layout;
+mod observed;
+mod planner;
+mod removal;
+mod stages;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use desired::{
+    Desired, DesiredDaemon, DesiredDomain, DesiredFile, DesiredFilter, DesiredInterface, DesiredVeth, FileOwner,
+    FileText, InterfaceKind, VethEnd,
+};
+pub use layout::Layout;
+pub use observed::{
+    InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedFilter, ObservedLink, RouteSpec,
+};
+pub use planner::plan;
+pub use stages::{Conflict, Missing, Plan, Stage};
+pub use step::{Action, Step, Sysctl};
+
+/// Link group of every interface that rdsup makes: the letters `rd` as a number. It is set atomically at creation and so
+/// is the mark of ownership (the alias can only be set afterwards).
+pub const LINK_GROUP: u32 = 0x7264;
+
+/// Route protocol (`rtm_protocol`, see `ip-route(8)`) of every route that rdsup installs itself, and address protocol of
+/// its addresses: the letter `r`. Unassigned in `linux/rtnetlink.h`.
+pub const ROUTE_PROTOCOL: u8 = 0x72;

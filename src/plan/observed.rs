@@ -1,0 +1,190 @@
+//! What is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::ROUTE_PROTOCOL;
+use crate::model::{DomainName, InterfaceName};
+
+/// The machine as it was found: the domains asked for, and whatever else carries this run directory's mark.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Every domain asked for or found, `host` always included.
+    pub domains: BTreeMap<DomainName, ObservedDomain>,
+    /// What is remembered of claimed interfaces, from the state directory.
+    pub records: BTreeMap<InterfaceName, InterfaceRecord>,
+}
+
+/// One domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedDomain {
+    /// Whether its namespace exists and whose it is.
+    pub namespace: NamespaceState,
+    /// Those of the sysctls asked for that could be read.
+    pub sysctls: BTreeMap<String, String>,
+    /// The `inet rdsup` table, if there is one.
+    pub filter: Option<ObservedFilter>,
+    /// Files of the domain's run directory: path → content as it stands, with its permission bits.
+    pub files: BTreeMap<PathBuf, (String, u32)>,
+    /// Every interface in the namespace. In `host`: those of our link group, and those asked for by name.
+    pub links: BTreeMap<InterfaceName, ObservedLink>,
+    /// Routes of protocol [`ROUTE_PROTOCOL`] in the main table.
+    pub routes: BTreeSet<RouteSpec>,
+    /// The routing daemon.
+    pub daemon: ObservedDaemon,
+}
+
+/// Whose a namespace is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NamespaceState {
+    /// There is none of that name. A name under `/run/netns` with no namespace behind it (a plain file) counts as absent.
+    #[default]
+    Absent,
+    /// It is marked as made by this run directory; for `host`, always.
+    Ours,
+    /// It exists and is not marked as ours; the text says what was found.
+    Foreign(String),
+}
+
+/// The `inet rdsup` table as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedFilter {
+    /// The text that was last loaded and is still unaltered in the kernel; `None` when someone changed the table, or
+    /// when it is unknown what was loaded.
+    pub text: Option<String>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedLink {
+    /// `IFLA_INFO_KIND`: `veth`, `bridge` …; empty for hardware and `lo`.
+    pub kind: String,
+    /// The link group.
+    pub group: u32,
+    /// The alias.
+    pub alias: Option<String>,
+    /// Whether it is administratively up (`IFF_UP`).
+    pub up: bool,
+    /// The MTU.
+    pub mtu: u32,
+    /// All its addresses.
+    pub addresses: BTreeSet<IpNet>,
+    /// Those of them that carry [`ROUTE_PROTOCOL`] as their address protocol (`IFA_PROTO`): rdsup added them.
+    pub own_addresses: BTreeSet<IpNet>,
+    /// Those of the sysctls asked for that could be read.
+    pub sysctls: BTreeMap<String, String>,
+    /// For a veth whose other end lies in an observed domain: where.
+    pub peer: Option<(DomainName, InterfaceName)>,
+    /// Only for interfaces in `host` that are asked for as physical: the routes through it that `ReturnInterface` must
+    /// put back, as `ip route` prints them apart from the connected ones.
+    pub routes: BTreeSet<RouteSpec>,
+}
+
+/// The routing daemon as it was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ObservedDaemon {
+    /// None is recorded, or the record names a process that is gone or is another one.
+    #[default]
+    Stopped,
+    /// It runs in the domain's namespace; with the configuration text that it last loaded, where known.
+    Running {
+        /// Process id.
+        pid: u32,
+        /// The text it last loaded.
+        config: Option<String>,
+    },
+}
+
+/// What a claimed interface was like in the host: the one thing that must be remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceRecord {
+    /// The domain that claimed it.
+    pub domain: DomainName,
+    /// Whether it was up.
+    pub up: bool,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Its addresses, link-local ones apart.
+    pub addresses: BTreeSet<IpNet>,
+    /// Its routes, connected ones apart.
+    pub routes: BTreeSet<RouteSpec>,
+}
+
+/// A route of the main table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RouteSpec {
+    /// The destination.
+    pub to: IpNet,
+    /// `unicast`, `blackhole`, `unreachable` or `prohibit`, as `ip route` spells it.
+    pub kind: String,
+    /// The gateway; of another family than `to` for `via inet6` (`RTA_VIA`).
+    pub via: Option<IpAddr>,
+    /// The interface.
+    pub dev: Option<InterfaceName>,
+    /// The preferred source (`RTA_PREFSRC`).
+    pub src: Option<IpAddr>,
+    /// The metric (`RTA_PRIORITY`); for IPv6 the kernel turns 0 into 1024.
+    pub metric: Option<u32>,
+    /// The protocol number (`rtm_protocol`).
+    pub protocol: u8,
+}
+
+impl RouteSpec {
+    /// A route of rdsup's own, with neither source nor metric.
+    pub fn own(to: IpNet, kind: &str) -> Self {
+        Self { to, kind: kind.to_owned(), via: None, dev: None, src: None, metric: None, protocol: ROUTE_PROTOCOL }
+    }
+}
+
+/// As `ip route add` takes it, without that command.
+impl fmt::Display for RouteSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind != "unicast" {
+            write!(f, "{} ", self.kind)?;
+        }
+        write!(f, "{}", self.to)?;
+        if let Some(via) = self.via {
+            let other_family = via.is_ipv6() && self.to.addr().is_ipv4();
+            write!(f, " via {}{via}", if other_family { "inet6 " } else { "" })?;
+        }
+        if let Some(dev) = &self.dev {
+            write!(f, " dev {dev}")?;
+        }
+        if let Some(src) = self.src {
+            write!(f, " src {src}")?;
+        }
+        if let Some(metric) = self.metric {
+            write!(f, " metric {metric}")?;
+        }
+        write!(f, " proto {}", self.protocol)
+    }
+}
+
+impl ObservedDomain {
+    /// What an unknown domain looks like.
+    pub const fn absent() -> Self {
+        Self {
+            namespace: NamespaceState::Absent,
+            sysctls: BTreeMap::new(),
+            filter: None,
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+            routes: BTreeSet::new(),
+            daemon: ObservedDaemon::Stopped,
+        }
+    }
+
+    /// Whether any sign of rdsup is left in the domain, so that `stop` has something to do.
+    pub fn is_empty(&self) -> bool {
+        self.namespace == NamespaceState::Absent
+            && self.filter.is_none()
+            && self.files.is_empty()
+            && self.routes.is_empty()
+            && self.daemon == ObservedDaemon::Stopped
+    }
+}

@@ -1,0 +1,353 @@
+//! The difference between what should be there and what is, as ordered steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::desired::{Desired, DesiredDomain, DesiredInterface, DesiredVeth, InterfaceKind, VethEnd};
+use super::observed::{InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedLink};
+use super::stages::{Conflict, Missing, Plan, Stage};
+use super::step::{Action, Step, Sysctl};
+use super::{FileOwner, Layout};
+use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
+
+/// Computes what leads from `observed` to `desired`. An empty `desired` takes everything down.
+///
+/// # Errors
+///
+/// Everything that stands in the way; nothing may be done then.
+pub fn plan(desired: &Desired, observed: &Observed, layout: &Layout) -> Result<Plan, Vec<Conflict>> {
+    let mut planner =
+        Planner { desired, observed, layout, steps: Vec::new(), missing: Vec::new(), conflicts: Vec::new() };
+    for (name, domain) in &observed.domains {
+        if !desired.domains.contains_key(name) {
+            planner.remove_domain(name, domain);
+        }
+    }
+    for (name, domain) in &desired.domains {
+        planner.domain(name, domain);
+    }
+    for veth in &desired.veths {
+        planner.veth(veth);
+    }
+    if planner.conflicts.is_empty() {
+        let mut steps = planner.steps;
+        // A stable sort: within a stage and a domain the order of planning is the order of doing.
+        steps.sort_by_key(|(stage, _)| *stage);
+        Ok(Plan { steps, missing: planner.missing })
+    } else {
+        Err(planner.conflicts)
+    }
+}
+
+pub(super) struct Planner<'a> {
+    pub(super) desired: &'a Desired,
+    pub(super) observed: &'a Observed,
+    pub(super) layout: &'a Layout,
+    steps: Vec<(Stage, Step)>,
+    missing: Vec<Missing>,
+    conflicts: Vec<Conflict>,
+}
+
+/// Stands for what is known of a domain that was not observed.
+static NOTHING: ObservedDomain = ObservedDomain::absent();
+
+impl<'a> Planner<'a> {
+    pub(super) fn push(&mut self, stage: Stage, domain: &DomainName, origin: Origin, action: Action) {
+        self.steps.push((stage, Step { domain: domain.clone(), action, cause: None, origin }));
+    }
+
+    pub(super) fn push_because(
+        &mut self,
+        stage: Stage,
+        domain: &DomainName,
+        origin: Origin,
+        action: Action,
+        cause: &str,
+    ) {
+        self.steps.push((stage, Step { domain: domain.clone(), action, cause: Some(cause.to_owned()), origin }));
+    }
+
+    pub(super) fn seen(&self, domain: &DomainName) -> &'a ObservedDomain {
+        self.observed.domains.get(domain).unwrap_or(&NOTHING)
+    }
+
+    /// A domain that should be there.
+    fn domain(&mut self, name: &DomainName, wanted: &DesiredDomain) {
+        let seen = self.seen(name);
+        if let NamespaceState::Foreign(found) = &seen.namespace {
+            let found = found.clone();
+            self.conflicts.push(Conflict::ForeignNamespace { domain: name.clone(), found, origin: wanted.origin });
+            return;
+        }
+        self.files(name, wanted, seen);
+        self.namespace(name, wanted, seen);
+        self.obsolete_links(name, wanted, seen);
+        for (interface, spec) in &wanted.interfaces {
+            self.interface(name, interface, spec, seen);
+        }
+        for route in seen.routes.difference(&wanted.routes) {
+            self.push(Stage::Routes, name, Origin::default(), Action::RemoveRoute(route.clone()));
+        }
+        // A link that is taken down and up again, or replaced, loses its routes; they are added whenever the interface is
+        // not already up and in place.
+        for route in &wanted.routes {
+            let managed = route.dev.as_ref().filter(|dev| wanted.interfaces.contains_key(*dev));
+            let rebuilt = managed.is_some_and(|dev| !self.stays_up(name, dev));
+            if rebuilt || !seen.routes.contains(route) {
+                self.push(Stage::Routes, name, wanted.origin, Action::AddRoute(route.clone()));
+            }
+        }
+        self.daemon(name, wanted, seen);
+    }
+
+    /// Whether an interface is there, up, and will not be replaced by this plan.
+    fn stays_up(&self, domain: &DomainName, interface: &InterfaceName) -> bool {
+        let Some(link) = self.seen(domain).links.get(interface) else { return false };
+        link.up
+            && self.desired.veths.iter().all(|veth| {
+                !veth.ends.iter().any(|end| &end.domain == domain && &end.interface == interface)
+                    || self.veth_stands(veth)
+            })
+    }
+
+    fn files(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
+        if seen.files.is_empty() || seen.namespace == NamespaceState::Absent {
+            for directory in self.layout.directories(name) {
+                let (path, mode, owner) = directory;
+                self.push(Stage::Files, name, wanted.origin, Action::MakeDirectory { path, mode, owner });
+            }
+        }
+        for file in &wanted.files {
+            if seen.files.get(&file.path).is_none_or(|(text, mode)| **text != *file.text || *mode != file.mode) {
+                let action = Action::WriteFile {
+                    path: file.path.clone(),
+                    text: file.text.clone(),
+                    mode: file.mode,
+                    owner: file.owner,
+                };
+                self.push(Stage::Files, name, wanted.origin, action);
+            }
+        }
+        let kept: BTreeSet<&Path> = wanted.files.iter().map(|file| file.path.as_path()).collect();
+        for path in self.layout.rendered_files(name) {
+            if seen.files.contains_key(&path) && !kept.contains(path.as_path()) {
+                self.push(Stage::Files, name, Origin::default(), Action::RemovePath { path });
+            }
+        }
+    }
+
+    fn namespace(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
+        let create = seen.namespace == NamespaceState::Absent && !name.is_host();
+        let stage = Stage::Namespaces;
+        if create {
+            self.push(stage, name, wanted.origin, Action::CreateNamespace);
+        }
+        let changed = sysctl_changes(&wanted.sysctls, &seen.sysctls);
+        if !changed.is_empty() {
+            let file = create.then(|| self.layout.sysctls(name));
+            self.push(stage, name, wanted.origin, Action::SetSysctls { values: changed, file });
+        }
+        let loaded = seen.filter.as_ref();
+        if loaded.and_then(|filter| filter.text.as_deref()) != Some(&*wanted.filter.text) {
+            let action = Action::LoadFilter { path: wanted.filter.path.clone(), text: wanted.filter.text.clone() };
+            match loaded {
+                Some(filter) if filter.text.is_none() => {
+                    let cause = "the table was changed by someone else";
+                    self.push_because(stage, name, wanted.origin, action, cause);
+                }
+                None if !create && !name.is_host() => {
+                    self.push_because(stage, name, wanted.origin, action, "the table was gone");
+                }
+                _ => self.push(stage, name, wanted.origin, action),
+            }
+        }
+        if create {
+            self.push(stage, name, wanted.origin, Action::PublishNamespace);
+        }
+    }
+
+    fn interface(
+        &mut self,
+        domain: &DomainName,
+        name: &InterfaceName,
+        wanted: &DesiredInterface,
+        seen: &'a ObservedDomain,
+    ) {
+        let link = match wanted.kind {
+            InterfaceKind::Loopback => seen.links.get(name),
+            InterfaceKind::Physical => match seen.links.get(name) {
+                Some(link) => Some(link),
+                None if self.claim(domain, name, wanted) => None,
+                None => return,
+            },
+            InterfaceKind::Link => seen.links.get(name).filter(|_| self.end_stands(domain, name)),
+        };
+        self.settle(domain, name, wanted, link);
+    }
+
+    /// Plans to take an interface from the host; false if it is not there.
+    fn claim(&mut self, domain: &DomainName, name: &InterfaceName, wanted: &DesiredInterface) -> bool {
+        let host = self.seen(&Layout::host());
+        let Some(link) = host.links.get(name) else {
+            self.missing.push(Missing { domain: domain.clone(), interface: name.clone(), origin: wanted.origin });
+            return false;
+        };
+        let record = InterfaceRecord {
+            domain: domain.clone(),
+            up: link.up,
+            mtu: link.mtu,
+            addresses: link.addresses.iter().filter(|address| !is_link_local(address)).copied().collect(),
+            routes: link.routes.clone(),
+        };
+        let text = serde_json::to_string_pretty(&record).unwrap_or_default();
+        let (path, mode) = (self.layout.interface_record(name), 0o600);
+        let write = Action::WriteFile { path, text: text.into(), mode, owner: FileOwner::Root };
+        // A bare interface with a record lost its addresses to an earlier claim: the record tells what it really had.
+        let stripped = !link.up && record_is_bare(link);
+        if !(stripped && self.record_of(domain, name).is_some()) {
+            self.push(Stage::Files, domain, wanted.origin, write);
+        }
+        self.push(Stage::Links, domain, wanted.origin, Action::ClaimInterface { name: name.clone() });
+        true
+    }
+
+    /// Brings an interface to its alias, sysctls, MTU, addresses and up state. `seen` is `None` for one that this plan
+    /// makes or claims.
+    fn settle(
+        &mut self,
+        domain: &DomainName,
+        name: &InterfaceName,
+        wanted: &DesiredInterface,
+        seen: Option<&ObservedLink>,
+    ) {
+        let stage = Stage::Addresses;
+        let fresh = ObservedLink::default();
+        let link = seen.unwrap_or(&fresh);
+        if let Some(alias) = wanted.alias.as_ref().filter(|alias| link.alias.as_ref() != Some(*alias)) {
+            let action = Action::SetAlias { name: name.clone(), alias: alias.clone() };
+            self.push(stage, domain, wanted.origin, action);
+        }
+        // In a domain of ours a new interface starts with the values of `conf/default`, which this plan has written. The
+        // host's are its own, so there they are always written.
+        if seen.is_some() || domain.is_host() {
+            let changed = sysctl_changes(&wanted.sysctls, &link.sysctls);
+            if !changed.is_empty() {
+                self.push(stage, domain, wanted.origin, Action::SetSysctls { values: changed, file: None });
+            }
+        }
+        if let Some(mtu) =
+            wanted.mtu.filter(|mtu| *mtu != link.mtu && (seen.is_some() || wanted.kind != InterfaceKind::Link))
+        {
+            self.push(stage, domain, wanted.origin, Action::SetMtu { name: name.clone(), mtu });
+        }
+        for address in link.own_addresses.difference(&wanted.addresses) {
+            let action = Action::RemoveAddress { name: name.clone(), address: *address };
+            self.push(stage, domain, Origin::default(), action);
+        }
+        for address in wanted.addresses.difference(&link.addresses) {
+            let action = Action::AddAddress { name: name.clone(), address: *address };
+            self.push(stage, domain, wanted.origin, action);
+        }
+        if !link.up {
+            self.push(stage, domain, wanted.origin, Action::SetUp { name: name.clone() });
+        }
+    }
+
+    /// Whether the link that an interface is an end of is there, both ends in place.
+    fn end_stands(&self, domain: &DomainName, name: &InterfaceName) -> bool {
+        let is_end = |end: &VethEnd| &end.domain == domain && &end.interface == name;
+        self.desired.veths.iter().any(|veth| veth.ends.iter().any(is_end) && self.veth_stands(veth))
+    }
+
+    fn veth_stands(&self, veth: &DesiredVeth) -> bool {
+        let [first, second] = &veth.ends;
+        let stands = |end: &VethEnd, other: &VethEnd| {
+            self.seen(&end.domain).links.get(&end.interface).is_some_and(|link| {
+                let peer = link.peer.as_ref();
+                self.is_ours(link)
+                    && peer.is_some_and(|(domain, name)| domain == &other.domain && name == &other.interface)
+            })
+        };
+        stands(first, second) && stands(second, first)
+    }
+
+    fn veth(&mut self, veth: &DesiredVeth) {
+        if self.veth_stands(veth) {
+            return;
+        }
+        for end in &veth.ends {
+            let Some(link) = self.seen(&end.domain).links.get(&end.interface) else { continue };
+            if self.is_ours(link) {
+                if link.up {
+                    let action = Action::SetDown { name: end.interface.clone() };
+                    self.push_because(Stage::Unlink, &end.domain, veth.origin, action, "its other end is gone");
+                }
+                let action = Action::RemoveLink { name: end.interface.clone() };
+                self.push_because(Stage::RemoveLinks, &end.domain, veth.origin, action, "its other end is gone");
+            } else {
+                let (domain, interface) = (end.domain.clone(), end.interface.clone());
+                self.conflicts.push(Conflict::ForeignInterface { domain, interface, origin: veth.origin });
+            }
+        }
+        let action = Action::AddVeth { ends: veth.ends.clone(), mtu: self.mtu_of(veth) };
+        self.push(Stage::Links, &veth.ends[0].domain, veth.origin, action);
+    }
+
+    fn mtu_of(&self, veth: &DesiredVeth) -> Option<u32> {
+        let end = &veth.ends[0];
+        self.desired.domains.get(&end.domain)?.interfaces.get(&end.interface)?.mtu
+    }
+
+    fn daemon(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
+        let socket = self.layout.socket(name, DaemonKind::Bird);
+        match (&wanted.daemon, &seen.daemon) {
+            (Some(daemon), ObservedDaemon::Stopped) => {
+                let action = Action::StartDaemon { config: daemon.config.clone(), socket };
+                self.push(Stage::Daemons, name, wanted.origin, action);
+            }
+            (Some(daemon), ObservedDaemon::Running { config, .. }) => {
+                let text = wanted.files.iter().find(|file| file.path == daemon.config).map(|file| &*file.text);
+                if config.as_deref() != text {
+                    let action = Action::ReloadDaemon { socket: socket.clone() };
+                    self.push(Stage::Daemons, name, wanted.origin, action);
+                }
+                if lost_source(wanted, seen) {
+                    let cause = "a source address was gone, and the routes that use it";
+                    let action = Action::ResyncDaemon { socket };
+                    self.push_because(Stage::Daemons, name, wanted.origin, action, cause);
+                }
+            }
+            (None, ObservedDaemon::Running { .. }) => {
+                self.push(Stage::StopDaemons, name, wanted.origin, Action::StopDaemon { socket });
+            }
+            (None, ObservedDaemon::Stopped) => {}
+        }
+    }
+}
+
+/// Whether the domain lacks an address that its routes have as their source.
+fn lost_source(wanted: &DesiredDomain, seen: &ObservedDomain) -> bool {
+    let lo = InterfaceName::loopback();
+    let Some(wanted) = wanted.interfaces.get(&lo) else { return false };
+    let there = seen.links.get(&lo).map(|link| &link.addresses);
+    there.is_none_or(|there| !wanted.addresses.is_subset(there))
+}
+
+fn sysctl_changes(wanted: &BTreeMap<String, String>, seen: &BTreeMap<String, String>) -> Vec<Sysctl> {
+    wanted
+        .iter()
+        .filter(|(key, value)| seen.get(*key) != Some(value))
+        .map(|(key, value)| Sysctl { key: key.clone(), value: value.clone() })
+        .collect()
+}
+
+fn record_is_bare(link: &ObservedLink) -> bool {
+    link.addresses.iter().all(is_link_local)
+}
+
+fn is_link_local(address: &ipnet::IpNet) -> bool {
+    match address.addr() {
+        std::net::IpAddr::V4(address) => address.is_link_local(),
+        std::net::IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}

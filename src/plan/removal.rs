@@ -1,0 +1,148 @@
+//! Planning what goes away: links that nothing asks for, claimed interfaces on their way back, whole domains.
+
+use super::observed::{InterfaceRecord, NamespaceState, ObservedDaemon, ObservedDomain, ObservedLink};
+use super::planner::Planner;
+use super::stages::Stage;
+use super::step::Action;
+use super::{DesiredDomain, LINK_GROUP, Layout};
+use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
+
+impl<'a> Planner<'a> {
+    /// Interfaces of ours that nothing asks for any more.
+    pub(super) fn obsolete_links(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
+        for (interface, link) in &seen.links {
+            if wanted.interfaces.contains_key(interface) {
+                continue;
+            }
+            if self.is_ours(link) {
+                self.drop_link(name, interface, link);
+            } else if let Some(record) = self.record_of(name, interface) {
+                self.give_back(name, interface, link, record);
+            }
+        }
+    }
+
+    pub(super) fn is_ours(&self, link: &ObservedLink) -> bool {
+        // An interface in our group without an alias was made a moment before its maker died.
+        link.group == LINK_GROUP && link.alias.as_ref().is_none_or(|alias| self.layout.is_our_alias(alias))
+    }
+
+    pub(super) fn record_of(&self, domain: &DomainName, interface: &InterfaceName) -> Option<&'a InterfaceRecord> {
+        self.observed.records.get(interface).filter(|record| &record.domain == domain)
+    }
+
+    pub(super) fn drop_link(&mut self, domain: &DomainName, interface: &InterfaceName, link: &ObservedLink) {
+        if link.up {
+            self.push(Stage::Unlink, domain, Origin::default(), Action::SetDown { name: interface.clone() });
+        }
+        // The other end goes with it: deleting both would fail half of the time.
+        let first = link.peer.as_ref().is_none_or(|(peer_domain, peer_name)| {
+            let removed_there = self
+                .seen(peer_domain)
+                .links
+                .get(peer_name)
+                .is_some_and(|peer| self.is_ours(peer) && !self.end_is_wanted(peer_domain, peer_name));
+            !removed_there || (domain, interface) < (peer_domain, peer_name)
+        });
+        if first {
+            self.push(Stage::RemoveLinks, domain, Origin::default(), Action::RemoveLink { name: interface.clone() });
+        }
+    }
+
+    pub(super) fn end_is_wanted(&self, domain: &DomainName, interface: &InterfaceName) -> bool {
+        self.desired.domains.get(domain).is_some_and(|wanted| wanted.interfaces.contains_key(interface))
+    }
+
+    /// A claimed interface goes back to the host and gets there what it had.
+    pub(super) fn give_back(
+        &mut self,
+        domain: &DomainName,
+        name: &InterfaceName,
+        link: &ObservedLink,
+        record: &InterfaceRecord,
+    ) {
+        let none = Origin::default();
+        if link.up {
+            self.push(Stage::Unlink, domain, none, Action::SetDown { name: name.clone() });
+        }
+        self.push(Stage::RemoveLinks, domain, none, Action::ReturnInterface { name: name.clone() });
+        self.restore(name, record);
+    }
+
+    pub(super) fn restore(&mut self, name: &InterfaceName, record: &InterfaceRecord) {
+        let none = Origin::default();
+        let host = Layout::host();
+        let stage = Stage::Restore;
+        self.push(stage, &host, none, Action::SetMtu { name: name.clone(), mtu: record.mtu });
+        for address in &record.addresses {
+            self.push(stage, &host, none, Action::AddAddress { name: name.clone(), address: *address });
+        }
+        if record.up {
+            self.push(stage, &host, none, Action::SetUp { name: name.clone() });
+            for route in &record.routes {
+                self.push(stage, &host, none, Action::AddRoute(route.clone()));
+            }
+        }
+        self.push(stage, &host, none, Action::RemovePath { path: self.layout.interface_record(name) });
+    }
+
+    /// A domain of ours that nothing asks for any more.
+    pub(super) fn remove_domain(&mut self, name: &DomainName, seen: &'a ObservedDomain) {
+        let none = Origin::default();
+        if let ObservedDaemon::Running { .. } = seen.daemon {
+            let socket = self.layout.socket(name, DaemonKind::Bird);
+            self.push(Stage::StopDaemons, name, none, Action::StopDaemon { socket });
+        }
+        if name.is_host() {
+            for (interface, link) in &seen.links {
+                if self.is_ours(link) {
+                    self.drop_link(name, interface, link);
+                }
+            }
+            self.restore_returned();
+            for route in &seen.routes {
+                // Routes through links go with the links; one through an interface of the machine's own stays.
+                let through_link =
+                    route.dev.as_ref().and_then(|dev| seen.links.get(dev)).is_some_and(|it| self.is_ours(it));
+                if !through_link {
+                    self.push(Stage::RemoveDomains, name, none, Action::RemoveRoute(route.clone()));
+                }
+            }
+            if seen.filter.is_some() {
+                self.push(Stage::RemoveDomains, name, none, Action::RemoveFilter);
+            }
+        } else if seen.namespace == NamespaceState::Ours {
+            for (interface, link) in &seen.links {
+                if self.is_ours(link) {
+                    self.drop_link(name, interface, link);
+                } else if let Some(record) = self.record_of(name, interface) {
+                    self.give_back(name, interface, link, record);
+                }
+            }
+            self.push(Stage::RemoveDomains, name, none, Action::RemoveNamespace);
+        }
+        if !seen.files.is_empty() {
+            for path in [self.layout.domain_dir(name), self.layout.output(name, DaemonKind::Bird)] {
+                self.push(Stage::RemoveDomains, name, none, Action::RemovePath { path });
+            }
+        }
+    }
+
+    /// An interface that is back in the host although a record says that it was claimed: its namespace went away under it,
+    /// or a stop was interrupted. It gets back what it had.
+    pub(super) fn restore_returned(&mut self) {
+        let host = self.seen(&Layout::host());
+        let returned: Vec<(&InterfaceName, &InterfaceRecord)> = self
+            .observed
+            .records
+            .iter()
+            .filter(|(name, record)| {
+                let elsewhere = self.seen(&record.domain).links.contains_key(*name);
+                host.links.contains_key(*name) && !elsewhere && !self.end_is_wanted(&record.domain, name)
+            })
+            .collect();
+        for (name, record) in returned {
+            self.restore(name, record);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a plan is made of: stages, and what stands in the way.
+
+use std::collections::BTreeMap;
+
+use super::step::Step;
+use crate::model::{DomainName, InterfaceName, Origin};
+
+/// The parts of a plan, in the order in which they are carried out.
+///
+/// Within a stage the steps of one domain are done in order and those of different domains at the same time; a stage ends
+/// before the next begins. The order is the first invariant of the architecture: nothing is linked before it is filtered,
+/// and what goes away loses its links first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Daemons that should no longer run say good-bye while their links still carry it.
+    StopDaemons,
+    /// Interfaces that should not be there go down.
+    Unlink,
+    /// They are deleted, or go back to the host.
+    RemoveLinks,
+    /// Claimed interfaces get back in the host what they had there.
+    Restore,
+    /// Namespaces, tables and files that should not be there are removed.
+    RemoveDomains,
+    /// Directories and files.
+    Files,
+    /// Namespaces, their sysctls and their packet filters.
+    Namespaces,
+    /// Interfaces, still down.
+    Links,
+    /// Addresses, then up.
+    Addresses,
+    /// Routes, which need their interfaces up.
+    Routes,
+    /// Daemons start or read their configuration again.
+    Daemons,
+}
+
+impl Stage {
+    /// A heading for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StopDaemons => "stop daemons",
+            Self::Unlink => "take down what goes",
+            Self::RemoveLinks => "remove links",
+            Self::Restore => "give interfaces back",
+            Self::RemoveDomains => "remove domains",
+            Self::Files => "directories and files",
+            Self::Namespaces => "domains and their packet filters",
+            Self::Links => "links",
+            Self::Addresses => "addresses, then up",
+            Self::Routes => "routes",
+            Self::Daemons => "routing daemons",
+        }
+    }
+}
+
+/// Something that stands in the way and is not rdsup's to remove.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// A namespace of a domain's name that is someone else's.
+    #[error("domain {domain}: a network namespace of that name exists and rdsup did not make it ({found})")]
+    ForeignNamespace {
+        /// The domain.
+        domain: DomainName,
+        /// What was found.
+        found: String,
+        /// Where the domain was declared.
+        origin: Origin,
+    },
+    /// An interface of a link's name that is someone else's.
+    #[error("domain {domain}: an interface {interface} exists and rdsup did not make it")]
+    ForeignInterface {
+        /// The domain.
+        domain: DomainName,
+        /// The interface.
+        interface: InterfaceName,
+        /// Where the link was declared.
+        origin: Origin,
+    },
+}
+
+impl Conflict {
+    /// Where in the file the object was asked for.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::ForeignNamespace { origin, .. } | Self::ForeignInterface { origin, .. } => *origin,
+        }
+    }
+
+    /// One thing to try.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::ForeignNamespace { domain, .. } => {
+                format!("rename the domain, or remove the namespace with: ip netns delete {domain}")
+            }
+            Self::ForeignInterface { domain, interface, .. } if domain.is_host() => {
+                format!("give the link a `name`, or remove the interface with: ip link delete {interface}")
+            }
+            Self::ForeignInterface { domain, interface, .. } => {
+                format!("give the link a `name`, or remove the interface with: ip -n {domain} link delete {interface}")
+            }
+        }
+    }
+}
+
+/// An interface that the file claims and the host does not have (yet).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The domain that claims it.
+    pub domain: DomainName,
+    /// Its name.
+    pub interface: InterfaceName,
+    /// Where it was declared.
+    pub origin: Origin,
+}
+
+/// What to do, computed whole before anything is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps, sorted by stage.
+    pub steps: Vec<(Stage, Step)>,
+    /// What cannot be done because an interface is not there.
+    pub missing: Vec<Missing>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The steps without their stages.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().map(|(_, step)| step)
+    }
+
+    /// The stages that have steps, in order, each with its steps grouped by domain.
+    pub fn stages(&self) -> BTreeMap<Stage, BTreeMap<DomainName, Vec<Step>>> {
+        let mut stages: BTreeMap<Stage, BTreeMap<DomainName, Vec<Step>>> = BTreeMap::new();
+        for (stage, step) in &self.steps {
+            stages.entry(*stage).or_default().entry(step.domain.clone()).or_default().push(step.clone());
+        }
+        stages
+    }
+}
