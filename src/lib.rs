@@ -24,3 +24,4 @@ pub mod plan;
 pub mod policy;
 pub mod render;
 pub mod supervise;
+pub mod sys;

@@ -1,0 +1,212 @@
+//! Files that never exist half-written or readable by the wrong user.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::plan::FileOwner;
+
+/// User and group of the routing daemon's files, as far as this machine (and user namespace) has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// The daemon's user and group.
+    pub daemon: Option<(u32, u32)>,
+}
+
+impl Owners {
+    /// Looks up user and group `bird`. In a user namespace that does not map them there are none.
+    pub fn of_machine() -> Self {
+        let user = nix::unistd::User::from_name("bird").ok().flatten();
+        let group = nix::unistd::Group::from_name("bird").ok().flatten();
+        let daemon = user.zip(group).map(|(user, group)| (user.uid.as_raw(), group.gid.as_raw()));
+        Self { daemon: daemon.filter(|(uid, gid)| is_mapped("uid_map", *uid) && is_mapped("gid_map", *gid)) }
+    }
+
+    /// Numbers for an owner: root where the daemon has no user of its own.
+    pub fn ids(self, owner: FileOwner) -> (u32, u32) {
+        match (owner, self.daemon) {
+            (FileOwner::DaemonGroup, Some((_, gid))) => (0, gid),
+            (FileOwner::Daemon, Some(ids)) => ids,
+            _ => (0, 0),
+        }
+    }
+}
+
+fn is_mapped(map: &str, id: u32) -> bool {
+    let text = fs::read_to_string(Path::new("/proc/self").join(map)).unwrap_or_default();
+    text.lines().any(|line| {
+        let mut numbers = line.split_whitespace().filter_map(|word| word.parse::<u64>().ok());
+        let (first, _, count) = (numbers.next(), numbers.next(), numbers.next());
+        first.zip(count).is_some_and(|(first, count)| (first..first + count).contains(&u64::from(id)))
+    })
+}
+
+/// Replaces a file: the new content is written beside it with its final owner and mode, synced, and renamed over it.
+pub fn write(path: &Path, content: &[u8], mode: u32, ids: Option<(u32, u32)>) -> io::Result<()> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EISDIR))?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}.{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+    let beside = path.with_file_name(beside);
+    let written = write_new(&beside, content, mode, ids).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // What failed may be the disk: leave nothing that makes it worse.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32, ids: Option<(u32, u32)>) -> io::Result<()> {
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    // Owner before mode: chown clears set-user-id bits, and nobody may read before the owner is right.
+    set_owner_and_mode(&file, mode, ids)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn set_owner_and_mode(file: &File, mode: u32, ids: Option<(u32, u32)>) -> io::Result<()> {
+    if let Some((uid, gid)) = ids {
+        fchown(file, Some(uid), Some(gid))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Makes the directories that a path lies in, with mode 0755, where they are missing.
+pub fn make_parents(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| DirBuilder::new().recursive(true).mode(0o755).create(parent))
+}
+
+/// Makes a directory, and its parents with mode 0755; corrects owner and mode if it exists.
+pub fn make_directory(path: &Path, mode: u32, ids: (u32, u32)) -> io::Result<()> {
+    make_parents(path)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    set_owner_and_mode(&directory, mode, Some(ids))
+}
+
+/// Removes a file, or a directory with what is in it; nothing where there is none. Links are not followed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The content of a regular file with its permission bits; `None` if there is none.
+pub fn read(path: &Path) -> io::Result<Option<(String, u32)>> {
+    let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+        Ok(file) => file,
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ENXIO | libc::ELOOP)) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let data = file.metadata()?;
+    if !data.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut file, &mut bytes)?;
+    // A truncated or damaged file is content that differs, which is all that matters here.
+    Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), data.permissions().mode() & 0o7777)))
+}
+
+/// Regular files directly in a directory, by name; empty if there is no such directory.
+pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn me() -> (u32, u32) {
+        (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_with_its_mode_and_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bird.conf");
+        write(&path, b"old", 0o644, None).unwrap();
+        write(&path, b"new", 0o640, Some(me())).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(("new".to_owned(), 0o640)));
+        assert_eq!(list(directory.path()).unwrap(), [path]);
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_not_written_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        write(&target, b"precious", 0o600, None).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert_eq!(read(&link).unwrap(), None, "a link is no file of ours");
+        write(&link, b"mine", 0o600, None).unwrap();
+        assert_eq!(read(&target).unwrap().unwrap().0, "precious");
+        remove(&link).unwrap();
+        remove(&link).unwrap();
+        assert!(target.exists());
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        assert!(write(&path, b"x", 0o600, None).is_err());
+        assert_eq!(list(directory.path()).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_directory_is_made_with_its_parents_and_corrected_if_it_exists() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b");
+        for wanted in [0o700, 0o750] {
+            make_directory(&path, wanted, me()).unwrap();
+            assert_eq!((mode(&path), mode(path.parent().unwrap()) & 0o700), (wanted, 0o700));
+        }
+    }
+
+    #[test]
+    fn without_a_user_of_its_own_the_daemon_owns_what_root_owns() {
+        let none = Owners::default();
+        let bird = Owners { daemon: Some((102, 105)) };
+        for (owner, ids) in
+            [(FileOwner::Root, (0, 0)), (FileOwner::DaemonGroup, (0, 105)), (FileOwner::Daemon, (102, 105))]
+        {
+            assert_eq!(none.ids(owner), (0, 0));
+            assert_eq!(bird.ids(owner), ids);
+        }
+    }
+}

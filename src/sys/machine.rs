@@ -1,0 +1,141 @@
+//! The machine as the plan sees it: observe all of it, execute one step.
+
+mod daemon;
+mod execute;
+mod observe;
+mod ownership;
+mod peers;
+mod records;
+mod rehearsal;
+
+use std::collections::HashMap;
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::SysError;
+use super::files::Owners;
+use super::netlink::Connection;
+use super::netns::Namespace;
+use super::process::boot_id;
+use crate::model::DomainName;
+use crate::plan::Layout;
+
+/// One machine, seen from one run directory. Steps of several domains may be executed at once.
+#[derive(Debug)]
+pub struct Machine {
+    layout: Layout,
+    host: Namespace,
+    owners: Owners,
+    boot_id: String,
+    held: Mutex<Held>,
+}
+
+/// What is kept open between steps.
+#[derive(Debug, Default)]
+struct Held {
+    /// Namespaces that have no name yet: this is all that keeps them alive.
+    unnamed: HashMap<DomainName, Namespace>,
+    /// Namespaces in which a filter was rehearsed, with its text: those that will be the domains'.
+    rehearsed: HashMap<DomainName, (Namespace, String)>,
+    /// The filters that namespaces without a name have already.
+    loaded: HashMap<DomainName, String>,
+    /// One connection for each namespace that was asked before.
+    connections: HashMap<DomainName, Arc<Connection>>,
+}
+
+impl Machine {
+    /// The machine whose host is the network namespace that this process is in.
+    pub fn open(run_dir: &Path, state_dir: &Path) -> Result<Self, SysError> {
+        let host =
+            Namespace::current().map_err(|error| SysError::io("open this process's network namespace", error))?;
+        let boot_id = boot_id().map_err(|error| SysError::io("read /proc/sys/kernel/random/boot_id", error))?;
+        Ok(Self {
+            layout: Layout::new(run_dir, state_dir),
+            host,
+            owners: Owners::of_machine(),
+            boot_id,
+            held: Mutex::default(),
+        })
+    }
+
+    /// The run directory.
+    pub fn run_dir(&self) -> &Path {
+        &self.layout.run_dir
+    }
+
+    /// The state directory.
+    pub fn state_dir(&self) -> &Path {
+        &self.layout.state_dir
+    }
+
+    /// `RUN_DIR/DOMAIN`.
+    pub fn domain_dir(&self, domain: &DomainName) -> PathBuf {
+        self.layout.domain_dir(domain)
+    }
+
+    /// User and group of the routing daemon, if it has its own.
+    pub fn owners(&self) -> Owners {
+        self.owners
+    }
+
+    /// The domain's namespace: the host's, one that has no name yet, or that of the name. Whose it is is not asked.
+    pub fn namespace(&self, domain: &DomainName) -> Result<Namespace, SysError> {
+        if domain.is_host() {
+            return Ok(self.host.clone());
+        }
+        if let Some(unnamed) = self.held().unnamed.get(domain) {
+            return Ok(unnamed.clone());
+        }
+        self.named(domain)?.ok_or_else(|| SysError::NoNamespace { domain: domain.clone() })
+    }
+
+    fn named(&self, domain: &DomainName) -> Result<Option<Namespace>, SysError> {
+        if domain.is_host() {
+            return Ok(Some(self.host.clone()));
+        }
+        Namespace::open(domain.as_str()).map_err(|error| SysError::io(format!("open the namespace {domain}"), error))
+    }
+
+    /// The connection to a domain's namespace, opened when it is first wanted.
+    async fn connection(&self, domain: &DomainName) -> Result<Arc<Connection>, SysError> {
+        let namespace = self.namespace(domain)?;
+        self.connection_to(domain, &namespace).await
+    }
+
+    async fn connection_to(&self, domain: &DomainName, namespace: &Namespace) -> Result<Arc<Connection>, SysError> {
+        // A connection keeps its namespace alive, so an equal inode is the same namespace.
+        let known = self.held().connections.get(domain).cloned();
+        if let Some(known) = known.filter(|known| known.namespace().inode() == namespace.inode() && !known.is_closed())
+        {
+            return Ok(known);
+        }
+        let opened = Connection::open(namespace)
+            .await
+            .map_err(|error| SysError::netlink(format!("open a netlink socket in {domain}"), error))?;
+        let opened = Arc::new(opened);
+        self.held().connections.insert(domain.clone(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Gives back the memory that observing and executing took: connections (64 KiB each) are closed, and what was freed
+    /// goes back to the kernel. For after a large plan; nothing is lost but the time to open connections again.
+    pub fn rest(&self) {
+        self.held().connections.clear();
+        #[cfg(target_env = "gnu")]
+        // SAFETY: the call has no precondition.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing can be half done while it is locked.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs what may block outside the runtime's workers.
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(f).await.unwrap_or_else(|failed| panic::resume_unwind(failed.into_panic()))
+}

@@ -1,0 +1,228 @@
+//! Reading the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Machine, records};
+use crate::model::{DomainName, InterfaceName};
+use crate::plan::{
+    Desired, DesiredDomain, InterfaceKind, InterfaceRecord, LINK_GROUP, NamespaceState, Observed, ObservedDaemon,
+    ObservedDomain, ObservedLink, ROUTE_PROTOCOL, RouteSpec,
+};
+use crate::sys::netlink::link::Link;
+use crate::sys::netlink::{NetlinkError, address, link, route};
+use crate::sys::netns::Namespace;
+use crate::sys::nft;
+use crate::sys::process::Process;
+use crate::sys::{SysError, files, sysctl};
+
+/// Domains observed at once: most of the time goes into waiting for the kernel.
+const AT_ONCE: usize = 8;
+
+/// Routes that the kernel or the network put there and will put there again (`RTPROT_REDIRECT`, `_KERNEL`, `_RA`).
+const NOT_CONFIGURED: [u8; 3] = [1, 2, 9];
+
+/// One domain and what is needed to find out which veth ends belong together.
+pub(super) struct Found {
+    pub(super) domain: DomainName,
+    pub(super) observed: ObservedDomain,
+    pub(super) namespace: Option<Namespace>,
+    pub(super) links: Vec<Link>,
+}
+
+impl Machine {
+    /// Reads the domains of `desired`, `host`, and whatever other domains this run directory knows.
+    pub async fn observe(&self, desired: &Desired) -> Result<Observed, SysError> {
+        let mut names: BTreeSet<DomainName> = desired.domains.keys().cloned().collect();
+        names.extend(DomainName::new(DomainName::HOST));
+        names.extend(self.domains_left()?);
+        let records = self.interface_records()?;
+        // An interface that was given back may still have to get its addresses again.
+        let mut physical: BTreeSet<InterfaceName> = records.keys().cloned().collect();
+        physical.extend(desired.domains.values().flat_map(physical_of));
+        let found: Vec<Found> = stream::iter(names)
+            .map(|name| {
+                let wanted = desired.domains.get(&name);
+                self.observe_domain(name, wanted, &physical)
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let peers = self.match_peers(&found).await?;
+        let mut domains: BTreeMap<_, _> = found.into_iter().map(|found| (found.domain, found.observed)).collect();
+        for ((domain, interface), peer) in peers {
+            if let Some(link) = domains.get_mut(&domain).and_then(|domain| domain.links.get_mut(&interface)) {
+                link.peer = Some(peer);
+            }
+        }
+        Ok(Observed { domains, records })
+    }
+
+    /// Domains that have a directory of ours in the run directory.
+    pub fn domains_left(&self) -> Result<Vec<DomainName>, SysError> {
+        let entries = match std::fs::read_dir(&self.layout.run_dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|error| SysError::path("read", &self.layout.run_dir, error))?,
+        };
+        let names = entries.filter_map(|entry| {
+            let entry = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))?;
+            DomainName::new(entry.file_name().into_string().ok()?).ok()
+        });
+        Ok(names.filter(|name| records::SIGNS.iter().any(|file| self.domain_dir(name).join(file).exists())).collect())
+    }
+
+    async fn observe_domain(
+        &self,
+        domain: DomainName,
+        wanted: Option<&DesiredDomain>,
+        physical: &BTreeSet<InterfaceName>,
+    ) -> Result<Found, SysError> {
+        let mut observed = ObservedDomain { files: self.files_of(&domain, wanted)?, ..ObservedDomain::default() };
+        let Some(namespace) = self.named(&domain)? else {
+            observed.daemon = self.daemon_of(&domain, None);
+            return Ok(Found { domain, observed, namespace: None, links: Vec::new() });
+        };
+        let keys = wanted.map(sysctl_keys).unwrap_or_default();
+        let (probe, values) = namespace
+            .run_async(move || (nft::probe_here(), sysctl::read_here(keys)))
+            .await
+            .map_err(|error| SysError::io(format!("enter the namespace {domain}"), error))?;
+        let probe = probe.map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
+        let filter = self.filter_of(&domain, &namespace, probe).await?;
+        observed.namespace = self.whose(&domain, probe, &filter);
+        if matches!(observed.namespace, NamespaceState::Foreign(_)) {
+            return Ok(Found { domain, observed, namespace: None, links: Vec::new() });
+        }
+        observed.filter = filter.observed();
+        let links = self.read_tables(&domain, &namespace, wanted, physical, &mut observed).await?;
+        distribute(values, wanted, &mut observed);
+        observed.daemon = self.daemon_of(&domain, Some(&namespace));
+        Ok(Found { domain, observed, namespace: Some(namespace), links })
+    }
+
+    /// Links, addresses and routes.
+    async fn read_tables(
+        &self,
+        domain: &DomainName,
+        namespace: &Namespace,
+        wanted: Option<&DesiredDomain>,
+        physical: &BTreeSet<InterfaceName>,
+        observed: &mut ObservedDomain,
+    ) -> Result<Vec<Link>, SysError> {
+        let failed = |what: &str, error: NetlinkError| SysError::netlink(format!("read the {what} of {domain}"), error);
+        let connection = self.connection_to(domain, namespace).await?;
+        let mut links = link::dump(&connection).await.map_err(|error| failed("interfaces", error))?;
+        let names: BTreeMap<u32, InterfaceName> =
+            links.iter().filter_map(|link| Some((link.index, link.name.clone()?))).collect();
+        if domain.is_host() {
+            let asked = |name: &InterfaceName| {
+                physical.contains(name) || wanted.is_some_and(|wanted| wanted.interfaces.contains_key(name))
+            };
+            links.retain(|link| link.group == LINK_GROUP || link.name.as_ref().is_some_and(asked));
+        }
+        let addresses = address::dump(&connection).await.map_err(|error| failed("addresses", error))?;
+        for link in &links {
+            let Some(name) = &link.name else { continue };
+            let of_link = || addresses.iter().filter(|address| address.index == link.index && !address.automatic);
+            observed.links.insert(
+                name.clone(),
+                ObservedLink {
+                    kind: link.kind.clone(),
+                    group: link.group,
+                    alias: link.alias.clone(),
+                    up: link.up,
+                    mtu: link.mtu,
+                    addresses: of_link().map(|address| address.address).collect(),
+                    own_addresses: of_link().filter(|address| address.own).map(|address| address.address).collect(),
+                    ..ObservedLink::default()
+                },
+            );
+        }
+        let claimed_here = domain.is_host() && observed.links.keys().any(|name| physical.contains(name));
+        let protocol = if claimed_here { None } else { Some(ROUTE_PROTOCOL) };
+        let routes = route::dump(&connection, protocol, &names).await.map_err(|error| failed("routes", error))?;
+        for route in routes {
+            if route.protocol == ROUTE_PROTOCOL {
+                observed.routes.insert(route);
+            } else if let Some(link) = through_physical(&route, physical, &mut observed.links) {
+                link.routes.insert(route);
+            }
+        }
+        Ok(links)
+    }
+
+    /// The files asked for, and every regular file in the domain's directory: notes too, so that none is left behind.
+    fn files_of(
+        &self,
+        domain: &DomainName,
+        wanted: Option<&DesiredDomain>,
+    ) -> Result<BTreeMap<PathBuf, (String, u32)>, SysError> {
+        let directory = self.domain_dir(domain);
+        let mut paths: BTreeSet<PathBuf> =
+            wanted.into_iter().flat_map(|wanted| &wanted.files).map(|file| file.path.clone()).collect();
+        let listed = files::list(&directory).map_err(|error| SysError::path("read", &directory, error))?;
+        paths.extend(listed);
+        let mut found = BTreeMap::new();
+        for path in paths {
+            if let Some(content) = files::read(&path).map_err(|error| SysError::path("read", &path, error))? {
+                found.insert(path, content);
+            }
+        }
+        Ok(found)
+    }
+
+    fn daemon_of(&self, domain: &DomainName, namespace: Option<&Namespace>) -> ObservedDaemon {
+        let Some(record) = self.recorded_daemon(domain) else { return ObservedDaemon::Stopped };
+        let inside = namespace.is_none_or(|namespace| namespace.inode() == record.netns_inode);
+        match Process::adopt(&record) {
+            Ok(Some(process)) if inside => {
+                ObservedDaemon::Running { pid: process.pid(), config: self.loaded_config(domain) }
+            }
+            _ => ObservedDaemon::Stopped,
+        }
+    }
+
+    fn interface_records(&self) -> Result<BTreeMap<InterfaceName, InterfaceRecord>, SysError> {
+        let directory = self.layout.interface_records();
+        let paths = files::list(&directory).map_err(|error| SysError::path("read", &directory, error))?;
+        Ok(paths
+            .into_iter()
+            .filter_map(|path| {
+                let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
+                Some((InterfaceName::new(name).ok()?, records::read(&path)?))
+            })
+            .collect())
+    }
+}
+
+fn physical_of(domain: &DesiredDomain) -> impl Iterator<Item = InterfaceName> + '_ {
+    let physical = domain.interfaces.iter().filter(|(_, interface)| interface.kind == InterfaceKind::Physical);
+    physical.map(|(name, _)| name.clone())
+}
+
+fn through_physical<'a>(
+    route: &RouteSpec,
+    physical: &BTreeSet<InterfaceName>,
+    links: &'a mut BTreeMap<InterfaceName, ObservedLink>,
+) -> Option<&'a mut ObservedLink> {
+    let dev = route.dev.as_ref().filter(|dev| physical.contains(*dev))?;
+    if NOT_CONFIGURED.contains(&route.protocol) { None } else { links.get_mut(dev) }
+}
+
+fn sysctl_keys(wanted: &DesiredDomain) -> Vec<String> {
+    let of_interfaces = wanted.interfaces.values().flat_map(|interface| interface.sysctls.keys());
+    wanted.sysctls.keys().chain(of_interfaces).cloned().collect()
+}
+
+/// Puts each sysctl's value where it was asked for.
+fn distribute(mut values: BTreeMap<String, String>, wanted: Option<&DesiredDomain>, observed: &mut ObservedDomain) {
+    let Some(wanted) = wanted else { return };
+    for (name, interface) in &wanted.interfaces {
+        if let Some(link) = observed.links.get_mut(name) {
+            link.sysctls = interface.sysctls.keys().filter_map(|key| values.remove_entry(key)).collect();
+        }
+    }
+    observed.sysctls = wanted.sysctls.keys().filter_map(|key| values.remove_entry(key)).collect();
+}

@@ -1,0 +1,136 @@
+//! Whose a namespace is, and whether its packet filter is as it was loaded.
+
+use super::records::{self, FilterRecord, NamespaceRecord};
+use super::{Machine, blocking};
+use crate::model::DomainName;
+use crate::plan::{NamespaceState, ObservedFilter};
+use crate::render::table_comment;
+use crate::sys::netns::Namespace;
+use crate::sys::nft::{self, Probe};
+use crate::sys::{SysError, files};
+
+/// The table `inet rdsup`.
+pub(super) enum Filter {
+    Absent,
+    /// Its listing, unless it was not needed, and the text that it was made from, if it is unaltered.
+    There {
+        listing: Option<String>,
+        text: Option<String>,
+    },
+}
+
+impl Filter {
+    pub(super) fn observed(self) -> Option<ObservedFilter> {
+        match self {
+            Self::Absent => None,
+            Self::There { text, .. } => Some(ObservedFilter { text }),
+        }
+    }
+}
+
+impl Machine {
+    pub(super) async fn filter_of(
+        &self,
+        domain: &DomainName,
+        namespace: &Namespace,
+        probe: Probe,
+    ) -> Result<Filter, SysError> {
+        let directory = self.domain_dir(domain);
+        let record: Option<FilterRecord> = records::read(&directory.join(records::FILTER_LOADED));
+        let record = record.filter(|record| record.namespace == self.namespace_record(probe));
+        let unchanged = |record: &FilterRecord| record.generation.is_some() && record.generation == probe.generation;
+        let listing = match &record {
+            Some(record) if unchanged(record) => None,
+            // Whoever may not ask for the generation may not list either: an ordinary user looking at the host.
+            None if probe.generation.is_none() && domain.is_host() => return Ok(Filter::Absent),
+            _ => match nft::list(namespace).await? {
+                None => return Ok(Filter::Absent),
+                listing => listing,
+            },
+        };
+        let stands =
+            record.filter(|record| listing.as_ref().is_none_or(|text| Some(records::digest(text)) == record.listing));
+        let text = stands.and_then(|record| {
+            let (text, _) = files::read(&directory.join(records::FILTER)).ok()??;
+            (records::digest(&text) == record.text).then_some(text)
+        });
+        Ok(Filter::There { listing, text })
+    }
+
+    /// Notes what the kernel lists for filters that were loaded since the last time, so that they are still known to be
+    /// unaltered when others change tables of their own. Listing takes as long as loading, so it is not done then.
+    pub async fn note_listings(&self) -> Result<(), SysError> {
+        for domain in self.domains_left()? {
+            let path = self.domain_dir(&domain).join(records::FILTER_LOADED);
+            let record: Option<FilterRecord> = records::read(&path);
+            let Some(record) = record.filter(|record| record.listing.is_none()) else { continue };
+            let Ok(namespace) = self.namespace(&domain) else { continue };
+            let Some(text) = nft::list(&namespace).await? else { continue };
+            if self.probe(&domain, &namespace).await?.generation == record.generation {
+                records::write(&path, &FilterRecord { listing: Some(records::digest(&text)), ..record })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks nftables for its generation in a namespace.
+    pub(super) async fn probe(&self, domain: &DomainName, namespace: &Namespace) -> Result<Probe, SysError> {
+        let probe = namespace.run_async(nft::probe_here).await.and_then(|probe| probe);
+        probe.map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))
+    }
+
+    pub(super) fn whose(&self, domain: &DomainName, probe: Probe, filter: &Filter) -> NamespaceState {
+        if domain.is_host() {
+            return NamespaceState::Ours;
+        }
+        let published: Option<NamespaceRecord> = records::read(&self.domain_dir(domain).join(records::NAMESPACE));
+        if published == Some(self.namespace_record(probe)) {
+            return NamespaceState::Ours;
+        }
+        match filter {
+            Filter::Absent => NamespaceState::Foreign("it has no table inet rdsup".to_owned()),
+            Filter::There { listing: None, .. } => NamespaceState::Ours,
+            Filter::There { listing: Some(listing), .. } => {
+                let mark = table_comment(&self.layout.run_dir, domain);
+                let comment =
+                    listing.lines().find_map(|line| line.trim().strip_prefix("comment \"")?.strip_suffix('"'));
+                let is_ours = |comment: &str| {
+                    comment.split_once(&mark).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(' '))
+                };
+                match comment {
+                    Some(comment) if is_ours(comment) => NamespaceState::Ours,
+                    Some(comment) => NamespaceState::Foreign(format!("its table inet rdsup is marked {comment:?}")),
+                    None => NamespaceState::Foreign("its table inet rdsup is not marked".to_owned()),
+                }
+            }
+        }
+    }
+
+    pub(super) fn namespace_record(&self, probe: Probe) -> NamespaceRecord {
+        NamespaceRecord { boot_id: self.boot_id.clone(), cookie: probe.cookie }
+    }
+
+    /// Whether a domain's namespace is the very one that was published under its name; an answer without a program and
+    /// outside asynchronous code. [`Self::namespace_state`] is the one that also knows a namespace whose note is lost.
+    pub fn is_published(&self, domain: &DomainName) -> Result<bool, SysError> {
+        let Some(namespace) = self.named(domain)? else { return Ok(false) };
+        let probe = namespace
+            .run(nft::probe_here)
+            .and_then(|probe| probe)
+            .map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
+        let published: Option<NamespaceRecord> = records::read(&self.domain_dir(domain).join(records::NAMESPACE));
+        Ok(published == Some(self.namespace_record(probe)))
+    }
+
+    /// Whether a domain's namespace is there and ours, without reading more than that.
+    pub async fn namespace_state(&self, domain: &DomainName) -> Result<NamespaceState, SysError> {
+        let Some(namespace) = self.named(domain)? else { return Ok(NamespaceState::Absent) };
+        let visited = namespace.clone();
+        let probe = blocking(move || visited.run(nft::probe_here))
+            .await
+            .and_then(|probe| probe)
+            .map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
+        let filter = self.filter_of(domain, &namespace, probe).await?;
+        Ok(self.whose(domain, probe, &filter))
+    }
+}

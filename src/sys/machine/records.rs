@@ -1,0 +1,104 @@
+//! Notes in the run directory about what the kernel cannot say: they are compared with the kernel and never believed alone.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Machine;
+use crate::model::DomainName;
+use crate::sys::process::ProcessRecord;
+use crate::sys::{SysError, files};
+
+/// `RUN_DIR/DOMAIN/namespace`: which namespace was published under the domain's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NamespaceRecord {
+    /// The boot.
+    pub(super) boot_id: String,
+    /// The namespace's number in that boot.
+    pub(super) cookie: u64,
+}
+
+/// `RUN_DIR/DOMAIN/rdsup.nft.loaded`: the state of the packet filter after it was loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FilterRecord {
+    /// The namespace.
+    #[serde(flatten)]
+    pub(super) namespace: NamespaceRecord,
+    /// nftables' generation right after.
+    pub(super) generation: Option<u32>,
+    /// Digest of the kernel's listing of the table in that generation; none until [`Machine::note_listings`].
+    pub(super) listing: Option<u64>,
+    /// Digest of the text that was loaded.
+    pub(super) text: u64,
+}
+
+/// `RUN_DIR/DOMAIN/daemon.json`: the routing daemon that was started last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DaemonRecord {
+    /// The process.
+    pub(super) process: ProcessRecord,
+}
+
+/// FNV-1a: tells a text from an altered one. Nobody gains by a collision, who could write the file as well.
+pub(super) fn digest(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A directory in the run directory with one of these is a domain's.
+pub(super) const SIGNS: [&str; 6] = [NAMESPACE, FILTER, FILTER_LOADED, DAEMON, CONFIG_LOADED, "bird.conf"];
+pub(super) const NAMESPACE: &str = "namespace";
+pub(super) const FILTER: &str = "rdsup.nft";
+pub(super) const FILTER_LOADED: &str = "rdsup.nft.loaded";
+pub(super) const DAEMON: &str = "daemon.json";
+pub(super) const CONFIG_LOADED: &str = "bird.conf.loaded";
+
+/// A note, or `None` if there is none that can be read: a truncated one is as good as none.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let (text, _) = files::read(path).ok()??;
+    match serde_json::from_str(&text) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "ignored a damaged record");
+            None
+        }
+    }
+}
+
+/// Writes a note, readable by root only.
+pub(super) fn write(path: &Path, record: &impl Serialize) -> Result<(), SysError> {
+    let text =
+        serde_json::to_string(record).map_err(|error| SysError::path("write", path, std::io::Error::from(error)))?;
+    files::write(path, text.as_bytes(), 0o600, None).map_err(|error| SysError::path("write", path, error))
+}
+
+impl Machine {
+    /// Remembers the routing daemon of a domain, so that the next supervisor can adopt it.
+    pub fn record_daemon(&self, domain: &DomainName, process: &ProcessRecord) -> Result<(), SysError> {
+        write(&self.domain_dir(domain).join(DAEMON), &DaemonRecord { process: process.clone() })
+    }
+
+    /// The routing daemon that was recorded for a domain; whether it still runs is not asked.
+    pub fn recorded_daemon(&self, domain: &DomainName) -> Option<ProcessRecord> {
+        read::<DaemonRecord>(&self.domain_dir(domain).join(DAEMON)).map(|record| record.process)
+    }
+
+    /// Remembers the configuration text that the daemon has read.
+    pub fn record_loaded_config(&self, domain: &DomainName, text: &str) -> Result<(), SysError> {
+        let path = self.domain_dir(domain).join(CONFIG_LOADED);
+        files::write(&path, text.as_bytes(), 0o600, None).map_err(|error| SysError::path("write", &path, error))
+    }
+
+    /// The configuration text that the daemon read last.
+    pub fn loaded_config(&self, domain: &DomainName) -> Option<String> {
+        files::read(&self.domain_dir(domain).join(CONFIG_LOADED)).ok().flatten().map(|(text, _)| text)
+    }
+
+    /// Forgets the routing daemon of a domain and what it had read.
+    pub fn forget_daemon(&self, domain: &DomainName) -> Result<(), SysError> {
+        [DAEMON, CONFIG_LOADED].iter().try_for_each(|name| {
+            let path: PathBuf = self.domain_dir(domain).join(name);
+            files::remove(&path).map_err(|error| SysError::path("remove", &path, error))
+        })
+    }
+}

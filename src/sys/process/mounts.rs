@@ -1,0 +1,141 @@
+//! A domain's own view of the file system, as `ip netns exec` gives it.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::mount::{MsFlags, mount};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+
+use crate::model::DomainName;
+use crate::sys::netns;
+
+/// Directories with the sockets of name services: a program in a domain that reached one would have its questions
+/// answered by the host, over the host's network.
+pub const NAME_SERVICES: [&str; 5] =
+    ["/run/systemd/resolve", "/run/nscd", "/run/dbus", "/run/avahi-daemon", "/run/unscd"];
+
+/// What a mount namespace gets, prepared so that nothing has to be allocated between fork and exec.
+#[derive(Clone, Debug, Default)]
+pub struct MountPlan {
+    mounts: Vec<Mount>,
+}
+
+#[derive(Clone, Debug)]
+enum Mount {
+    /// `/sys` of the network namespace that the process is in.
+    Sysfs,
+    /// One file or directory over another.
+    Bind { from: CString, to: CString },
+    /// An empty directory that cannot be written to, over another.
+    Empty { at: CString },
+    /// A file with this content inside an [`Mount::Empty`].
+    File { at: CString, content: Vec<u8> },
+    /// Of all that lies in a directory, one directory only.
+    Only { directory: CString, kept: CString },
+}
+
+impl MountPlan {
+    /// The plan for a domain's daemon: its `/sys`; `/etc/netns/DOMAIN/*` over `/etc/*`; then `RUN_DIR/DOMAIN/resolv.conf`,
+    /// if it exists, over `/etc/resolv.conf`. Of the run directory it sees its own part alone: all daemons are the same
+    /// user, and one that was taken over must reach neither the sockets nor the passwords of the others.
+    pub fn for_domain(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
+        let mut plan = Self { mounts: vec![Mount::Sysfs] };
+        plan.bind_domain_files(run_dir, domain)?;
+        let kept = c_string(&run_dir.join(domain.as_str()))?;
+        plan.mounts.push(Mount::Only { directory: c_string(run_dir)?, kept });
+        Ok(plan)
+    }
+
+    /// The same, and the sockets of name services ([`NAME_SERVICES`]) out of reach.
+    pub fn for_command(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
+        let mut plan = Self { mounts: vec![Mount::Sysfs] };
+        // /etc/resolv.conf is often a link into one of these directories: what it says must stay.
+        let resolver = fs::canonicalize("/etc/resolv.conf").ok();
+        for directory in NAME_SERVICES.iter().map(Path::new).filter(|path| path.is_dir()) {
+            plan.mounts.push(Mount::Empty { at: c_string(directory)? });
+            if let Some(file) = resolver.as_ref().filter(|file| file.parent() == Some(directory)) {
+                plan.mounts.push(Mount::File { at: c_string(file)?, content: fs::read(file)? });
+            }
+        }
+        plan.bind_domain_files(run_dir, domain)?;
+        Ok(plan)
+    }
+
+    fn bind_domain_files(&mut self, run_dir: &Path, domain: &DomainName) -> io::Result<()> {
+        let directory = Path::new("/etc/netns").join(domain.as_str());
+        match fs::read_dir(&directory) {
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry?;
+                    self.bind(&entry.path(), &Path::new("/etc").join(entry.file_name()))?;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.bind(&run_dir.join(domain.as_str()).join("resolv.conf"), Path::new("/etc/resolv.conf"))
+    }
+
+    /// A bind mount needs something to lie on; where `to` is missing, as in `ip netns exec`, nothing is mounted.
+    fn bind(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let to: PathBuf = fs::canonicalize(to).unwrap_or_else(|_| to.to_owned());
+        if from.exists() && to.exists() {
+            self.mounts.push(Mount::Bind { from: c_string(from)?, to: c_string(&to)? });
+        }
+        Ok(())
+    }
+
+    /// Leaves the mount namespace for a new one and mounts everything there. Makes system calls only.
+    pub(crate) fn apply(&self) -> io::Result<()> {
+        netns::leave_for_good(CloneFlags::CLONE_NEWNS)?;
+        // Nothing mounted here may travel back, but what is unmounted outside must not be held here.
+        mount(None::<&str>, c"/", None::<&str>, MsFlags::MS_SLAVE | MsFlags::MS_REC, None::<&str>)?;
+        for each in &self.mounts {
+            each.apply()?;
+        }
+        Ok(())
+    }
+}
+
+impl Mount {
+    fn apply(&self) -> io::Result<()> {
+        let guard = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        match self {
+            Self::Sysfs => {
+                // Where the machine hides parts of /sys, a user namespace may not mount another: then the old one stays,
+                // which shows the host's interfaces but gives no access to them.
+                let _ = mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), guard, None::<&str>);
+            }
+            Self::Bind { from, to } => {
+                mount(Some(from.as_c_str()), to.as_c_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+            }
+            Self::Empty { at } => {
+                mount(Some(c"tmpfs"), at.as_c_str(), Some(c"tmpfs"), guard, Some(c"size=64k,mode=0755"))?;
+            }
+            Self::File { at, content } => {
+                let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+                let file = nix::fcntl::open(at.as_c_str(), flags, Mode::from_bits_truncate(0o644))?;
+                nix::unistd::write(&file, content)?;
+            }
+            Self::Only { directory, kept } => {
+                let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+                let tree = open_tree(CWD, kept.as_c_str(), flags)?;
+                mount(Some(c"tmpfs"), directory.as_c_str(), Some(c"tmpfs"), guard, Some(c"size=64k,mode=0755"))?;
+                nix::unistd::mkdir(kept.as_c_str(), Mode::from_bits_truncate(0o755))?;
+                move_mount(tree, c"", CWD, kept.as_c_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn c_string(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)
+}

@@ -1,0 +1,65 @@
+//! What identifies a process beyond its number, which the kernel gives out again.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One process, such that no other process ever has the same record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRecord {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (`/proc/PID/stat`, field 22).
+    pub start_time: u64,
+    /// The boot in which it started.
+    pub boot_id: String,
+    /// Its program.
+    pub exe: PathBuf,
+    /// The inode of its network namespace.
+    pub netns_inode: u64,
+}
+
+impl ProcessRecord {
+    /// The record of a process that runs now.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        Ok(Self {
+            pid,
+            start_time: start_time(pid)?,
+            boot_id: boot_id()?,
+            exe: executable(pid)?,
+            netns_inode: fs::metadata(format!("/proc/{pid}/ns/net"))?.ino(),
+        })
+    }
+}
+
+/// The random name of this boot.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// When a process started, in clock ticks since boot; `ESRCH` if it is a zombie.
+pub fn start_time(pid: u32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in parentheses and may hold anything, even parentheses.
+    let mut fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
+    if fields.next() == Some("Z") {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    // Field 22 of the file is the 19th after the state.
+    fields
+        .nth(18)
+        .and_then(|field| field.parse().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is not as expected")))
+}
+
+/// The program; when its file has been replaced by an upgrade, still under its old name.
+fn executable(pid: u32) -> io::Result<PathBuf> {
+    let path = fs::read_link(format!("/proc/{pid}/exe"))?;
+    Ok(match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(old) => PathBuf::from(old),
+        None => path,
+    })
+}
