@@ -1,0 +1,145 @@
+//! `show protocols all` as sessions.
+//!
+//! A protocol is a line `1002 NAME Proto Table State Since Info`, followed by its details as `1006` lines with two spaces
+//! of indentation for each level. Recorded answers are in `tests/cases/bird`.
+
+use std::net::IpAddr;
+
+use super::super::{FamilyCounts, Peers, Session};
+use super::protocol::Reply;
+use crate::model::{Asn, Family};
+
+const PROTOCOL_LINE: u16 = 1002;
+const DETAIL_LINE: u16 = 1006;
+
+/// The BGP sessions of an answer to `show protocols all`, in BIRD's order.
+pub(super) fn sessions(reply: &Reply, peers: &Peers) -> Vec<Session> {
+    let mut sessions: Vec<Session> = Vec::new();
+    let mut inside = false;
+    for (code, text) in &reply.lines {
+        if *code == PROTOCOL_LINE {
+            let session = headline(text, peers);
+            inside = session.is_some();
+            sessions.extend(session);
+        } else if *code == DETAIL_LINE
+            && inside
+            && let Some(session) = sessions.last_mut()
+        {
+            detail(session, text.trim());
+        }
+    }
+    for session in &mut sessions {
+        for family in &session.families {
+            session.imported = session.imported.saturating_add(family.imported);
+            session.filtered = session.filtered.saturating_add(family.filtered);
+            session.exported = session.exported.saturating_add(family.exported);
+        }
+    }
+    sessions
+}
+
+/// Our name of a protocol, see the naming of links and neighbors: `rd_internet` is the link interface `rd-internet`,
+/// `ext_isp` the neighbor `isp`, `originated4` what is announced as our own.
+pub(super) fn our_name(protocol: &str) -> String {
+    match protocol.strip_prefix("ext_") {
+        Some(neighbor) => neighbor.replace('_', "-"),
+        None if protocol.starts_with("rd_") => protocol.replace('_', "-"),
+        // One for each family, as for `kernel4` and `kernel6`.
+        None if protocol.starts_with("originated") => "originated".to_owned(),
+        None => protocol.to_owned(),
+    }
+}
+
+fn headline(text: &str, peers: &Peers) -> Option<Session> {
+    let mut words = text.split_whitespace();
+    let protocol = words.next()?;
+    if words.next()? != "BGP" {
+        return None;
+    }
+    let (_table, up) = (words.next()?, words.next()?);
+    let rest: Vec<&str> = words.collect();
+    let name = our_name(protocol);
+    let peer = match peers.get(&name) {
+        Some(peer) => peer.clone(),
+        None => name.strip_prefix("rd-").unwrap_or(&name).to_owned(),
+    };
+    Some(Session {
+        name,
+        peer,
+        protocol: protocol.to_owned(),
+        remote_asn: None,
+        local_asn: None,
+        address: None,
+        interface: None,
+        // Until the details say better: a protocol that is disabled has none.
+        state: if up == "down" { "Down".to_owned() } else { up.to_owned() },
+        since: since(&rest),
+        imported: 0,
+        filtered: 0,
+        exported: 0,
+        families: Vec::new(),
+        last_error: None,
+        neighbor_id: None,
+        hold_seconds: None,
+    })
+}
+
+/// The time at the start of `words`: seconds since 1970, as our configuration asks for, or one of BIRD's own forms.
+pub(super) fn since(words: &[&str]) -> Option<i64> {
+    let first = *words.first()?;
+    if first.bytes().all(|b| b.is_ascii_digit()) {
+        return first.parse().ok();
+    }
+    let zone = jiff::tz::TimeZone::system();
+    let moment = match first.parse::<jiff::civil::Date>() {
+        Ok(date) => {
+            let time = words.get(1).and_then(|word| word.parse::<jiff::civil::Time>().ok()).unwrap_or_default();
+            date.to_datetime(time)
+        }
+        // `iso short` leaves out the date of what is less than a day old.
+        Err(_) => jiff::Zoned::now().date().to_datetime(first.parse().ok()?),
+    };
+    moment.to_zoned(zone).ok().map(|zoned| zoned.timestamp().as_second())
+}
+
+fn detail(session: &mut Session, text: &str) {
+    if let Some(channel) = text.strip_prefix("Channel ") {
+        let family = if channel.starts_with("ipv6") { Family::Ipv6 } else { Family::Ipv4 };
+        session.families.push(FamilyCounts { family, up: false, imported: 0, filtered: 0, exported: 0, limit: None });
+        return;
+    }
+    let Some((key, value)) = text.split_once(':') else { return };
+    let value = value.trim();
+    match (key, session.families.last_mut()) {
+        ("BGP state", _) => value.clone_into(&mut session.state),
+        ("Neighbor address", _) => {
+            let (address, interface) = match value.split_once('%') {
+                Some((address, interface)) => (address, Some(interface.to_owned())),
+                None => (value, None),
+            };
+            session.address = address.parse::<IpAddr>().ok();
+            session.interface = interface;
+        }
+        ("Neighbor AS", _) => session.remote_asn = value.parse().ok().map(Asn),
+        ("Local AS", _) => session.local_asn = value.parse().ok().map(Asn),
+        ("Neighbor ID", _) => session.neighbor_id = value.parse().ok(),
+        ("Last error", _) => session.last_error = Some(value.to_owned()),
+        // `63.307/90`: what is left of what was agreed.
+        ("Hold timer", _) => session.hold_seconds = value.split_once('/').and_then(|(_, all)| all.parse().ok()),
+        ("State", Some(family)) => family.up = value == "UP",
+        ("Routes", Some(family)) => {
+            for part in value.split(", ") {
+                match part.split_once(' ') {
+                    Some((count, "imported")) => family.imported = count.parse().unwrap_or(0),
+                    Some((count, "filtered")) => family.filtered = count.parse().unwrap_or(0),
+                    Some((count, "exported")) => family.exported = count.parse().unwrap_or(0),
+                    _ => {}
+                }
+            }
+        }
+        ("Import limit" | "Receive limit", Some(family)) => {
+            family.limit = value.split_whitespace().next().and_then(|count| count.parse().ok());
+        }
+        _ => {}
+    }
+}

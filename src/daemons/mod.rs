@@ -1,0 +1,181 @@
+//! What a routing daemon wants and says.
+//!
+//! [`RoutingDaemon`] is what the supervisor and `ctl` need of any of them: how it is started, when it is ready, how it
+//! takes a new configuration, and how it is asked. `show.rs` holds the answers, `query.rs` the questions.
+
+pub mod bird;
+mod query;
+mod show;
+
+pub use query::{LONGEST_COMMAND, Query, QueryError, Target};
+pub use show::{Answer, BgpAttributes, FamilyCounts, NextHop, Peers, Route, Session};
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::model::DaemonKind;
+
+/// How a daemon is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// The program, an absolute path.
+    pub program: PathBuf,
+    /// Its arguments, the program's name apart.
+    pub args: Vec<OsString>,
+}
+
+/// Where one domain's daemon keeps its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+}
+
+impl Place {
+    /// The files of `kind` in a domain's run directory.
+    pub fn in_directory(kind: DaemonKind, directory: &Path) -> Self {
+        let file = |ending: &str| directory.join(format!("{}.{ending}", kind.as_str()));
+        Self { config: file("conf"), socket: file("ctl") }
+    }
+}
+
+/// What went wrong with a routing daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Its program is nowhere to be found.
+    #[error("{program} is not installed; try: apt-get install {package}")]
+    NotInstalled {
+        /// The program's name.
+        program: &'static str,
+        /// The Debian package that has it.
+        package: &'static str,
+    },
+    /// Its program could not be run.
+    #[error("cannot run {}: {words}", program.display())]
+    Run {
+        /// The program.
+        program: PathBuf,
+        /// Why, in the kernel's words.
+        words: String,
+    },
+    /// Its control socket could not be reached: usually it does not run.
+    #[error("cannot reach the daemon at {}: {source}", socket.display())]
+    Unreachable {
+        /// The control socket.
+        socket: PathBuf,
+        /// The kernel's words.
+        source: std::io::Error,
+    },
+    /// It gave no answer in time.
+    #[error("the daemon at {} gave no answer for {} s", socket.display(), after.as_secs())]
+    NoAnswer {
+        /// The control socket.
+        socket: PathBuf,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// It closed the connection, or the connection broke.
+    #[error("the daemon at {} broke off: {source}", socket.display())]
+    BrokenOff {
+        /// The control socket.
+        socket: PathBuf,
+        /// The kernel's words.
+        source: std::io::Error,
+    },
+    /// It said something that is not its protocol.
+    #[error("the daemon at {} does not speak as expected: {found:?}", socket.display())]
+    Garbled {
+        /// The control socket.
+        socket: PathBuf,
+        /// What it said.
+        found: String,
+    },
+    /// It refused what it was asked to do.
+    #[error("{0}")]
+    Refused(String),
+    /// It refused a configuration.
+    #[error(transparent)]
+    Config(#[from] CheckError),
+    /// No session is called that.
+    #[error("no session is called {name:?}; there are: {known}")]
+    NoSuchSession {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+}
+
+/// Why a daemon will not take a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct CheckError {
+    /// The line of the text, counted from 1; 0 where the daemon names none.
+    pub line: u32,
+    /// The column, counted from 1; 0 where the daemon names none.
+    pub column: u32,
+    /// The daemon's own words.
+    pub message: String,
+}
+
+/// How much the one who asks may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everything that the daemon understands.
+    Full,
+    /// Looking, which the daemon itself enforces.
+    Look,
+}
+
+/// A kind of routing daemon. It holds no state: every call names the daemon that is meant by its socket.
+pub trait RoutingDaemon: Send + Sync {
+    /// Which one it is.
+    fn kind(&self) -> DaemonKind;
+
+    /// How it is started, in the foreground and inside its namespace. `recovering` tells it that it replaces one whose
+    /// routes neighbors and kernel still hold.
+    fn command(&self, place: &Place, recovering: bool) -> Result<Command, DaemonError>;
+
+    /// Its version, as in `2.0.12`.
+    fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>>;
+
+    /// Has the daemon's own parser read a configuration, without a running daemon.
+    fn check<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>>;
+
+    /// Returns when the daemon has read its configuration and answers; an error means not yet.
+    fn ready<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;
+
+    /// Has the running daemon read its configuration again; returns when the new one is in force.
+    fn reload<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;
+
+    /// Has the running daemon write its routes to the kernel again, which may have lost some.
+    fn resync<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;
+
+    /// Asks the running daemon to close its sessions and leave.
+    fn stop<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;
+
+    /// Every session, by name.
+    fn sessions<'a>(&'a self, socket: &'a Path, peers: &'a Peers) -> BoxFuture<'a, Result<Vec<Session>, DaemonError>>;
+
+    /// Asks.
+    fn ask<'a>(
+        &'a self,
+        socket: &'a Path,
+        query: &'a Query,
+        access: Access,
+        peers: &'a Peers,
+    ) -> BoxFuture<'a, Result<Answer, DaemonError>>;
+}
+
+/// The daemon of a kind; `None` for `daemon = "none"`.
+pub fn of_kind(kind: DaemonKind) -> Option<&'static dyn RoutingDaemon> {
+    match kind {
+        DaemonKind::Bird => Some(&bird::Bird),
+        DaemonKind::None => None,
+    }
+}
