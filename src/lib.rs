@@ -19,6 +19,7 @@
 //! A module uses only what stands before it in that list; `tests/layers.rs` fails on a `use` that goes the other way.
 
 pub mod config;
+pub mod control;
 pub mod daemons;
 pub mod model;
 pub mod plan;

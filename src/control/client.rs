@@ -1,0 +1,101 @@
+//! The command line's end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::UnixStream;
+use tokio_util::codec::Framed;
+
+use super::frame::{FrameCodec, LARGEST_FRAME, Returned, read_reply, write_call};
+use super::protocol::{CallError, Reply, Request};
+
+/// A connection to the supervisor.
+#[derive(Debug)]
+pub struct Client {
+    frames: Framed<UnixStream, FrameCodec>,
+    socket: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No supervisor listens.
+    #[error("the supervisor is not running: nothing listens at {}", .0.display())]
+    NotRunning(PathBuf),
+    /// The socket cannot be reached for another reason.
+    #[error("cannot reach the supervisor at {}: {source}", socket.display())]
+    Unreachable {
+        /// The socket.
+        socket: PathBuf,
+        /// The kernel's words.
+        source: io::Error,
+    },
+    /// The connection ended before the answer.
+    #[error("the supervisor at {} broke off: {source}", socket.display())]
+    BrokenOff {
+        /// The socket.
+        socket: PathBuf,
+        /// The kernel's words.
+        source: io::Error,
+    },
+    /// The supervisor says no.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl Client {
+    /// Connects to the supervisor that listens at `socket`.
+    pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning(socket.to_owned()),
+            _ => ClientError::Unreachable { socket: socket.to_owned(), source },
+        })?;
+        Ok(Self { frames: Framed::new(stream, FrameCodec::new(LARGEST_FRAME)), socket: socket.to_owned() })
+    }
+
+    /// Makes a request and waits for its answer.
+    pub async fn call(&mut self, request: &Request) -> Result<Reply, ClientError> {
+        self.exchange(request, None).await
+    }
+
+    /// Makes a request and hands each line of its progress to `line`.
+    pub async fn call_with_progress(
+        &mut self,
+        request: &Request,
+        mut line: impl FnMut(&str),
+    ) -> Result<Reply, ClientError> {
+        self.exchange(request, Some(&mut line)).await
+    }
+
+    async fn exchange(
+        &mut self,
+        request: &Request,
+        mut progress: Option<&mut dyn FnMut(&str)>,
+    ) -> Result<Reply, ClientError> {
+        let call = write_call(request, progress.is_some()).map_err(|error| self.broken_off(error.into()))?;
+        self.frames.send(call).await.map_err(|source| self.broken_off(source))?;
+        loop {
+            let value = match self.frames.next().await {
+                Some(Ok(value)) => value,
+                Some(Err(source)) => return Err(self.broken_off(source)),
+                None => return Err(self.broken_off(io::ErrorKind::UnexpectedEof.into())),
+            };
+            match read_reply(value)? {
+                Returned::End(reply) => return Ok(reply?),
+                Returned::Progress(Reply::Lines(lines)) => {
+                    if let Some(progress) = &mut progress {
+                        for line in &lines {
+                            progress(line);
+                        }
+                    }
+                }
+                Returned::Progress(_) => {}
+            }
+        }
+    }
+
+    fn broken_off(&self, source: io::Error) -> ClientError {
+        ClientError::BrokenOff { socket: self.socket.clone(), source }
+    }
+}

@@ -1,0 +1,28 @@
+//! The supervisor's own socket, `RUN_DIR/rdsup.sock`.
+//!
+//! JSON objects, each ended by a NUL byte, as Varlink frames them (<https://varlink.org/Service>). A call is
+//! `{"method":"org.rdsup.Status","parameters":{}}`; with `"more":true` a long one tells of its progress in replies that
+//! say `"continues":true`. An error is `{"error":"org.rdsup.Denied","parameters":{"message":…,"hint":…}}`.
+//!
+//! * `protocol.rs`: what can be asked and answered; `frame.rs`: the bytes.
+//! * `access.rs`: who may ask what, a pure function; `peer.rs`: who asks, from the kernel.
+//! * `ctl.rs`: the one request that goes on to the daemons.
+//! * `server.rs`, `client.rs`: both ends.
+
+pub mod access;
+mod client;
+mod ctl;
+mod frame;
+mod peer;
+mod protocol;
+mod server;
+
+pub use client::{Client, ClientError};
+pub use ctl::{CtlTarget, ctl};
+pub use frame::{FrameCodec, LARGEST_FRAME};
+pub use peer::{Caller, group_id};
+pub use protocol::{
+    Asked, CallError, CtlAnswer, DaemonStatus, DomainState, DomainStatus, Drop, ErrorKind, LinkStatus, Reply, Request,
+    StatusReport,
+};
+pub use server::{Handler, Progress, Server};

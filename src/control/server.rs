@@ -1,0 +1,253 @@
+//! The supervisor's end: accepts, finds out who calls, decides, and hands what is allowed to the [`Handler`].
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_util::codec::Framed;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::access::{self, AccessRules};
+use super::frame::{FrameCodec, LARGEST_REQUEST, read_call, write_reply};
+use super::peer::Caller;
+use super::protocol::{CallError, Reply, Request};
+
+/// Connections at one time. Who comes later waits in the listener's backlog.
+const MOST_CONNECTIONS: usize = 256;
+/// Connections of one user at one time, root apart, so that nobody can keep others out.
+const MOST_OF_ONE_USER: usize = 64;
+/// How long a client may take to read what it asked for.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// How long a connection may do nothing, so that forgotten ones do not keep others out.
+const IDLE_FOR: Duration = Duration::from_mins(5);
+
+/// How long answers under way are waited for when the server ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What carries requests out.
+pub trait Handler: Send + Sync + 'static {
+    /// The rules in force now.
+    fn rules(&self) -> Arc<AccessRules>;
+
+    /// Carries one request out. It is allowed; a `Ctl` must still ask [`access::ctl_access`] how.
+    ///
+    /// The future is not dropped when the caller goes away: what was begun is finished.
+    fn handle(&self, request: Request, caller: Caller, progress: Progress) -> BoxFuture<'_, Result<Reply, CallError>>;
+}
+
+/// Where a long request tells how far it is. Lines that nobody wants to hear vanish.
+#[derive(Clone, Debug)]
+pub struct Progress(Option<mpsc::UnboundedSender<String>>);
+
+impl Progress {
+    /// Progress that nobody hears.
+    pub fn nobody() -> Self {
+        Self(None)
+    }
+
+    /// Tells the caller.
+    pub fn line(&self, line: impl Into<String>) {
+        if let Some(sender) = &self.0 {
+            // The caller may be gone.
+            let _ = sender.send(line.into());
+        }
+    }
+}
+
+/// The listening socket. Dropping it removes the socket's name.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Listens at `path`, replacing a socket that a dead supervisor left behind: the caller holds the lock of the run
+    /// directory, so no living one can be there.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        // Everyone may connect; who may do what is decided for every request.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Serves until `end` is ready. Then no request is taken any more, and those under way get their answers.
+    pub async fn serve(&self, handler: Arc<dyn Handler>, end: impl Future<Output = ()> + Send) {
+        let connections = TaskTracker::new();
+        let closing = CancellationToken::new();
+        tokio::select! {
+            () = end => {}
+            () = self.accept(handler, &connections, &closing) => {}
+        }
+        closing.cancel();
+        connections.close();
+        // Whoever does not read its answer is not waited for.
+        let _ = timeout(FAREWELL, connections.wait()).await;
+    }
+
+    async fn accept(&self, handler: Arc<dyn Handler>, connections: &TaskTracker, closing: &CancellationToken) {
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let users = Arc::new(Users::default());
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let (handler, users, closing) = (Arc::clone(&handler), Arc::clone(&users), closing.clone());
+                    connections.spawn(async move {
+                        if let Err(error) = connection(stream, handler, users, closing).await {
+                            tracing::debug!(%error, "a control connection broke");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    // Out of file descriptors, usually. Accepting again at once would only burn the processor.
+                    tracing::warn!(%error, "cannot accept a control connection");
+                    drop(place);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nothing can be done about a name that stays; the next supervisor removes it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+type Connection = Framed<UnixStream, FrameCodec>;
+
+/// How many connections each user has.
+#[derive(Debug, Default)]
+struct Users(Mutex<HashMap<u32, usize>>);
+
+/// One connection of a user, until it is dropped.
+struct Counted {
+    users: Arc<Users>,
+    uid: u32,
+}
+
+impl Users {
+    /// Counts one more connection of `uid`, unless it has too many.
+    fn enter(self: &Arc<Self>, uid: u32) -> Option<Counted> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(uid).or_default();
+        if uid != 0 && *count >= MOST_OF_ONE_USER {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { users: Arc::clone(self), uid })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.users.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.uid);
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: UnixStream,
+    handler: Arc<dyn Handler>,
+    users: Arc<Users>,
+    closing: CancellationToken,
+) -> io::Result<()> {
+    let uid = stream.peer_cred()?.uid();
+    let mut frames = Framed::new(stream, FrameCodec::new(LARGEST_REQUEST));
+    let Some(_counted) = users.enter(uid) else {
+        let message = format!("uid {uid} has {MOST_OF_ONE_USER} connections already");
+        return send(&mut frames, &Err(CallError::failed(message)), false).await;
+    };
+    let caller = Caller::of(frames.get_ref()).await?;
+    loop {
+        let next = tokio::select! {
+            next = timeout(IDLE_FOR, frames.next()) => next,
+            () = closing.cancelled() => return Ok(()),
+        };
+        let call = match next {
+            Err(_) | Ok(None) => return Ok(()),
+            Ok(Some(Ok(value))) => read_call(value),
+            Ok(Some(Err(error))) => {
+                // Where the next frame starts is unknown now.
+                send(&mut frames, &Err(CallError::invalid(error)), false).await?;
+                return Ok(());
+            }
+        };
+        let reply = match call {
+            Ok((request, more)) => carry_out(&mut frames, &handler, request, &caller, more).await?,
+            Err(error) => Err(error),
+        };
+        send(&mut frames, &reply, false).await?;
+    }
+}
+
+async fn carry_out(
+    frames: &mut Connection,
+    handler: &Arc<dyn Handler>,
+    request: Request,
+    caller: &Caller,
+    more: bool,
+) -> io::Result<Result<Reply, CallError>> {
+    if let Err(denied) = access::allowed(&request, caller, &handler.rules()) {
+        tracing::info!(uid = caller.uid, request = request.what(), "denied");
+        return Ok(Err(denied.into()));
+    }
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    // The lines end when the last sender is gone, so one that nobody is given must not stay.
+    let progress = Progress(Some(sender).filter(|_| more));
+    // In a task of its own: if the client goes away this function ends, and the request does not.
+    let task = {
+        let (handler, caller) = (Arc::clone(handler), caller.clone());
+        tokio::spawn(async move { handler.handle(request, caller, progress).await })
+    };
+    while let Some(line) = lines.recv().await {
+        send(frames, &Ok(Reply::Lines(vec![line])), true).await?;
+    }
+    Ok(task.await.unwrap_or_else(|_| Err(CallError::failed("the request broke off; the log says why"))))
+}
+
+async fn send(frames: &mut Connection, reply: &Result<Reply, CallError>, continues: bool) -> io::Result<()> {
+    let value = write_reply(reply, continues);
+    timeout(WRITE_WITHIN, frames.send(value)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_cannot_take_every_place_and_root_is_never_kept_out() {
+        let users = Arc::new(Users::default());
+        let mut taken: Vec<_> = (0..MOST_OF_ONE_USER).filter_map(|_| users.enter(1000)).collect();
+        assert_eq!(taken.len(), MOST_OF_ONE_USER);
+        assert!(users.enter(1000).is_none());
+        assert!(users.enter(1001).is_some());
+        taken.pop();
+        assert!(users.enter(1000).is_some());
+        let root: Vec<_> = (0..=MOST_OF_ONE_USER).filter_map(|_| users.enter(0)).collect();
+        assert_eq!(root.len(), MOST_OF_ONE_USER + 1);
+    }
+}
