@@ -26,4 +26,5 @@ pub mod plan;
 pub mod policy;
 pub mod render;
 pub mod supervise;
+pub mod supervisor;
 pub mod sys;

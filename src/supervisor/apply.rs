@@ -1,0 +1,247 @@
+//! Carrying out a plan: stage by stage, the domains of a stage at the same time.
+//!
+//! A step that fails stops what depends on it and nothing else: a domain whose filter could not be loaded gets no link, an
+//! interface that could not be made gets no address, and every other domain goes on.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::model::{DomainName, InterfaceName};
+use crate::plan::{Action, Plan, Stage, Step};
+
+/// How many domains are worked on at the same time. Loading a filter is mostly waiting for the kernel (RCU), so more than
+/// there are processors; measured best near 8.
+const AT_ONCE: usize = 8;
+
+/// What carries out a single step: the machine, or a fake in tests.
+pub trait Hands: Send + Sync + 'static {
+    /// Does one step; the error is in the kernel's or daemon's own words.
+    fn execute(&self, step: &Step) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedStep {
+    /// The step.
+    pub step: Step,
+    /// Why, in the kernel's or daemon's own words.
+    pub error: String,
+}
+
+/// What came of a plan, or of a part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many steps were done.
+    pub done: usize,
+    /// The steps that failed.
+    pub failed: Vec<FailedStep>,
+    /// How many steps were not tried, because what they need had failed.
+    pub skipped: usize,
+    broken: Broken,
+}
+
+/// What later steps must not build upon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Broken {
+    domains: BTreeSet<DomainName>,
+    interfaces: BTreeSet<(DomainName, InterfaceName)>,
+}
+
+impl Outcome {
+    /// Whether `domain` lacks what everything else in it needs, its filter above all.
+    pub fn is_broken(&self, domain: &DomainName) -> bool {
+        self.broken.domains.contains(domain)
+    }
+}
+
+/// Carries out the steps of one stage.
+pub async fn stage<H: Hands>(hands: &Arc<H>, plan: &Plan, stage: Stage, outcome: &mut Outcome) {
+    let Some(domains) = plan.stages().remove(&stage) else { return };
+    let gate = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for (_, steps) in domains {
+        let (hands, gate, broken) = (hands.clone(), gate.clone(), outcome.broken.clone());
+        tasks.spawn(async move {
+            let _permit = gate.acquire().await;
+            in_domain(&*hands, stage, steps, broken).await
+        });
+    }
+    while let Some(part) = tasks.join_next().await {
+        // A task only ends early when the runtime itself does.
+        let Ok(part) = part else { continue };
+        outcome.done += part.done;
+        outcome.skipped += part.skipped;
+        outcome.failed.extend(part.failed);
+        outcome.broken.domains.extend(part.broken.domains);
+        outcome.broken.interfaces.extend(part.broken.interfaces);
+    }
+}
+
+async fn in_domain<H: Hands>(hands: &H, stage: Stage, steps: Vec<Step>, broken: Broken) -> Outcome {
+    let mut outcome = Outcome { broken, ..Outcome::default() };
+    for step in steps {
+        if !outcome.broken.permits(&step) {
+            outcome.broken.note(stage, &step);
+            outcome.skipped += 1;
+            continue;
+        }
+        match hands.execute(&step).await {
+            Ok(()) => {
+                tracing::debug!(domain = %step.domain, cause = step.cause.as_deref(), "{step}");
+                outcome.done += 1;
+            }
+            Err(error) => {
+                tracing::error!(domain = %step.domain, line = step.origin.line, "{step}: {error}");
+                outcome.broken.note(stage, &step);
+                outcome.failed.push(FailedStep { step, error });
+            }
+        }
+    }
+    outcome
+}
+
+impl Broken {
+    /// Whether everything that a step builds upon is sound.
+    fn permits(&self, step: &Step) -> bool {
+        let domain = &step.domain;
+        if is_teardown(&step.action) {
+            return true;
+        }
+        let ends_are_sound = match &step.action {
+            Action::AddVeth { ends, .. } => ends.iter().all(|end| !self.domains.contains(&end.domain)),
+            _ => true,
+        };
+        let interface_is_sound =
+            interface(&step.action).is_none_or(|name| !self.interfaces.contains(&(domain.clone(), name.clone())));
+        !self.domains.contains(domain) && ends_are_sound && interface_is_sound
+    }
+
+    /// Remembers what a step that failed, or was not tried, leaves unsound.
+    fn note(&mut self, stage: Stage, step: &Step) {
+        match (stage, &step.action) {
+            (Stage::Files | Stage::Namespaces, _) => drop(self.domains.insert(step.domain.clone())),
+            (_, Action::AddVeth { ends, .. }) => {
+                self.interfaces.extend(ends.iter().map(|end| (end.domain.clone(), end.interface.clone())));
+            }
+            (Stage::Links | Stage::Addresses, action) => {
+                if let Some(name) = interface(action) {
+                    self.interfaces.insert((step.domain.clone(), name.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Taking away goes on whatever has failed: the more is gone the better.
+fn is_teardown(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::RemovePath { .. }
+            | Action::RemoveNamespace
+            | Action::RemoveFilter
+            | Action::RemoveLink { .. }
+            | Action::ReturnInterface { .. }
+            | Action::SetDown { .. }
+            | Action::RemoveAddress { .. }
+            | Action::RemoveRoute(_)
+    )
+}
+
+/// The interface that a step needs.
+fn interface(action: &Action) -> Option<&InterfaceName> {
+    match action {
+        Action::SetAlias { name, .. }
+        | Action::SetMtu { name, .. }
+        | Action::SetUp { name }
+        | Action::AddAddress { name, .. }
+        | Action::ClaimInterface { name } => Some(name),
+        Action::AddRoute(route) => route.dev.as_ref(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::model::Origin;
+    use crate::plan::VethEnd;
+
+    /// Hands that refuse some steps and remember the others.
+    struct FakeHands {
+        refused: &'static str,
+        done: Mutex<BTreeMap<DomainName, Vec<String>>>,
+    }
+
+    impl Hands for FakeHands {
+        async fn execute(&self, step: &Step) -> Result<(), String> {
+            let line = step.to_string();
+            if line.contains(self.refused) {
+                return Err("Operation not permitted".to_owned());
+            }
+            self.done.lock().unwrap().entry(step.domain.clone()).or_default().push(line);
+            Ok(())
+        }
+    }
+
+    fn step(domain: &str, action: Action) -> Step {
+        let domain = DomainName::new(domain).unwrap();
+        Step { domain, action, cause: None, origin: Origin::default() }
+    }
+
+    fn small_plan() -> Plan {
+        let mut steps = Vec::new();
+        for domain in ["a", "b", "c"] {
+            let action = Action::LoadFilter { path: "/f".into(), text: "".into() };
+            steps.push((Stage::Namespaces, step(domain, action)));
+        }
+        for (first, second) in [("a", "b"), ("a", "c")] {
+            let end = |here: &str, there: &str| VethEnd {
+                domain: DomainName::new(here).unwrap(),
+                interface: InterfaceName::new(format!("rd-{there}")).unwrap(),
+            };
+            let ends = [end(first, second), end(second, first)];
+            for end in ends.clone() {
+                steps.push((Stage::Addresses, step(end.domain.as_str(), Action::SetUp { name: end.interface })));
+            }
+            steps.push((Stage::Links, step(first, Action::AddVeth { ends, mtu: None })));
+        }
+        steps.sort_by_key(|(stage, _)| *stage);
+        Plan { steps, missing: Vec::new() }
+    }
+
+    async fn run(refused: &'static str) -> (Outcome, BTreeMap<DomainName, Vec<String>>) {
+        let hands = Arc::new(FakeHands { refused, done: Mutex::default() });
+        let mut outcome = Outcome::default();
+        for each in [Stage::Namespaces, Stage::Links, Stage::Addresses] {
+            stage(&hands, &small_plan(), each, &mut outcome).await;
+        }
+        let done = hands.done.lock().unwrap().clone();
+        (outcome, done)
+    }
+
+    #[tokio::test]
+    async fn a_domain_without_its_filter_gets_no_link_and_the_others_get_theirs() {
+        let (outcome, done) = run("exec b nft").await;
+        assert_eq!(outcome.failed.len(), 1);
+        assert!(!done.contains_key("b"));
+        let lines: Vec<&str> = done["a"].iter().map(String::as_str).collect();
+        assert!(lines.contains(&"ip -n a link set rd-c up") && !lines.contains(&"ip -n a link set rd-b up"));
+        assert_eq!(done["c"], ["ip netns exec c nft -f /f", "ip -n c link set rd-a up"]);
+    }
+
+    #[tokio::test]
+    async fn a_link_that_cannot_be_made_leaves_the_other_link_working() {
+        let (outcome, done) = run("peer name rd-a netns b").await;
+        assert_eq!((outcome.failed.len(), outcome.skipped), (1, 2));
+        assert!(done["a"].iter().any(|line| line.ends_with("rd-c up")));
+        assert!(!done["a"].iter().any(|line| line.ends_with("rd-b up")));
+    }
+}

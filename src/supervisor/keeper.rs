@@ -1,0 +1,277 @@
+//! The machine on one side, what the file wants on the other: observe, plan, carry out, observe again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::apply::{self, Hands, Outcome};
+use super::prepare::Prepared;
+use super::processes::Processes;
+use super::report::count;
+use crate::daemons::DaemonError;
+use crate::model::{DaemonKind, DomainName};
+use crate::plan::{Action, Conflict, Desired, Layout, Observed, ObservedDaemon, Plan, Stage, Step, plan};
+use crate::sys::{Machine, SysError};
+
+/// How long daemons may take to become ready before `start` goes on without them.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+impl Hands for Machine {
+    async fn execute(&self, step: &Step) -> Result<(), String> {
+        Machine::execute(self, step).await.map_err(|error| error.source.to_string())
+    }
+}
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The machine could not be observed.
+    #[error(transparent)]
+    Observe(#[from] SysError),
+    /// Something stands in the way.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Conflicts(Vec<Conflict>),
+}
+
+/// What came of bringing the machine to what the file wants.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// How many steps were done.
+    pub done: usize,
+    /// What is not as it should be, by domain, in words for people.
+    pub problems: BTreeMap<DomainName, Vec<String>>,
+}
+
+impl Applied {
+    fn problem(&mut self, domain: &DomainName, words: String) {
+        let words_of_domain = self.problems.entry(domain.clone()).or_default();
+        if !words_of_domain.contains(&words) {
+            words_of_domain.push(words);
+        }
+    }
+}
+
+/// Keeps one machine as one file wants it.
+pub struct Keeper {
+    machine: Arc<Machine>,
+    layout: Layout,
+    /// The routing daemons.
+    pub processes: Processes,
+    /// What should be there: empty before the first apply and after the teardown.
+    desired: Desired,
+}
+
+impl Keeper {
+    /// A keeper that wants nothing yet.
+    pub fn new(machine: Arc<Machine>, layout: Layout) -> Self {
+        let processes = Processes::new(machine.clone(), layout.clone());
+        Self { machine, layout, processes, desired: Desired::default() }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Arc<Machine> {
+        &self.machine
+    }
+
+    /// What is there now. What was wanted before counts too, so that it can be removed.
+    async fn observe(&self, desired: &Desired) -> Result<Observed, SysError> {
+        let mut scope = self.desired.clone();
+        scope.domains.extend(desired.domains.clone());
+        self.machine.observe(&scope).await
+    }
+
+    /// What bringing the machine to `prepared` would do.
+    pub async fn plan(&self, desired: &Desired) -> Result<Plan, KeepError> {
+        let observed = self.observe(desired).await?;
+        plan(desired, &observed, &self.layout).map_err(KeepError::Conflicts)
+    }
+
+    /// Brings the machine to what `prepared` wants. Nothing is done when something stands in the way.
+    pub async fn apply(&mut self, prepared: &Prepared) -> Result<Applied, KeepError> {
+        let desired = prepared.desired.clone();
+        let applied = self.bring_to(desired.clone()).await;
+        // What was rehearsed and not needed, because a conflict stood in the way or a domain was there after all.
+        self.machine.forget_rehearsal();
+        let applied = applied?;
+        self.desired = desired;
+        Ok(applied)
+    }
+
+    /// Brings the machine back to what it should be.
+    pub async fn repair(&mut self) -> Result<Applied, KeepError> {
+        self.bring_to(self.desired.clone()).await
+    }
+
+    /// Takes everything down.
+    pub async fn tear_down(&mut self) -> Result<Applied, KeepError> {
+        let applied = self.bring_to(Desired::default()).await?;
+        self.desired = Desired::default();
+        Ok(applied)
+    }
+
+    async fn bring_to(&mut self, desired: Desired) -> Result<Applied, KeepError> {
+        let observed = self.observe(&desired).await?;
+        let todo = plan(&desired, &observed, &self.layout).map_err(KeepError::Conflicts)?;
+        let mut recover = known_domains(&observed);
+        self.adopt(&observed);
+        let mut applied = Applied::default();
+        for missing in &todo.missing {
+            let words = format!("interface {} is not there; it will be claimed when it appears", missing.interface);
+            applied.problem(&missing.domain, words);
+        }
+        if todo.is_empty() {
+            self.machine.rest();
+            return Ok(applied);
+        }
+        tracing::info!("{} in {}", count(todo.steps.len(), "step"), count(count_domains(&todo), "domain"));
+        let mut outcome = Outcome::default();
+        for (stage, domains) in todo.stages() {
+            match stage {
+                Stage::StopDaemons => self.stop_daemons(domains.keys(), &mut applied).await,
+                Stage::Daemons => {
+                    recover.extend(self.end_strays(domains.keys()).await);
+                    let mut steps: Vec<Step> = domains.into_values().flatten().collect();
+                    // The one with the most sessions first: each session waits for its end to come up, which then counts
+                    // down to its first connection while the others are started.
+                    let links =
+                        |step: &Step| desired.domains.get(&step.domain).map_or(0, |wanted| wanted.interfaces.len());
+                    steps.sort_by_key(|step| std::cmp::Reverse(links(step)));
+                    for step in steps.into_iter().filter(|step| !outcome.is_broken(&step.domain)) {
+                        self.daemon_step(&step, &desired, &recover, &mut applied).await;
+                    }
+                }
+                _ => apply::stage(&self.machine, &todo, stage, &mut outcome).await,
+            }
+            if stage == Stage::Namespaces {
+                self.quarantine(&outcome, &observed).await;
+            }
+        }
+        applied.done += outcome.done;
+        for failed in &outcome.failed {
+            applied.problem(&failed.step.domain, format!("{}: {}", failed.step, failed.error));
+        }
+        self.processes.settle(Instant::now() + READY_WITHIN).await;
+        self.verify(&desired, &mut applied).await;
+        self.machine.rest();
+        Ok(applied)
+    }
+
+    /// A domain that was linked and whose filter cannot be loaded loses its links rather than be open.
+    async fn quarantine(&self, outcome: &Outcome, observed: &Observed) {
+        for (name, domain) in observed.domains.iter().filter(|(name, _)| outcome.is_broken(name)) {
+            for interface in domain.links.iter().filter(|(_, link)| link.group == crate::plan::LINK_GROUP) {
+                let action = Action::SetDown { name: interface.0.clone() };
+                let cause = Some("its packet filter could not be loaded".to_owned());
+                let step = Step { domain: name.clone(), action, cause, origin: crate::model::Origin::default() };
+                if let Err(error) = Hands::execute(&*self.machine, &step).await {
+                    tracing::error!(domain = %name, "{step}: {error}");
+                }
+            }
+        }
+    }
+
+    /// Daemons that an earlier supervisor started are watched from now on.
+    fn adopt(&mut self, observed: &Observed) {
+        for (name, domain) in &observed.domains {
+            if !matches!(domain.daemon, ObservedDaemon::Running { .. }) || self.processes.knows(name) {
+                continue;
+            }
+            match self.machine.adopt_daemon(name) {
+                Ok(Some((kind, process))) => self.processes.adopt(name, kind, process),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(domain = %name, "cannot take over its daemon: {error}"),
+            }
+        }
+    }
+
+    async fn stop_daemons(&mut self, domains: impl Iterator<Item = &DomainName>, applied: &mut Applied) {
+        let domains: BTreeSet<DomainName> = domains.cloned().collect();
+        let left = self.processes.stop(&domains).await;
+        applied.done += domains.len() - left.len();
+        for domain in left {
+            applied.problem(&domain, "its daemon does not leave, not even when killed".to_owned());
+        }
+    }
+
+    /// Daemons of these domains that nobody watches would be in the way of new ones. Answers with the domains that had one.
+    async fn end_strays(&self, domains: impl Iterator<Item = &DomainName>) -> Vec<DomainName> {
+        let watched = |domain: &DomainName| self.processes.report(domain).is_some_and(|report| report.pid.is_some());
+        let sockets: BTreeMap<PathBuf, DomainName> = domains
+            .filter(|domain| !watched(domain))
+            .map(|domain| (self.layout.socket(domain, DaemonKind::Bird), domain.clone()))
+            .collect();
+        if sockets.is_empty() {
+            return Vec::new();
+        }
+        let found = self.machine.end_strays(sockets.keys().cloned().collect()).await.unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            BTreeSet::new()
+        });
+        found.iter().filter_map(|socket| sockets.get(socket).cloned()).collect()
+    }
+
+    async fn daemon_step(
+        &mut self,
+        step: &Step,
+        desired: &Desired,
+        recover: &BTreeSet<DomainName>,
+        applied: &mut Applied,
+    ) {
+        let domain = &step.domain;
+        let Some(daemon) = desired.domains.get(domain).and_then(|wanted| wanted.daemon.as_ref()) else { return };
+        tracing::debug!(%domain, cause = step.cause.as_deref(), "{step}");
+        match step.action {
+            Action::StartDaemon { .. } => {
+                // It runs, and yet not where it should: its namespace was replaced under it.
+                if self.processes.report(domain).is_some_and(|report| report.pid.is_some()) {
+                    self.stop_daemons(std::iter::once(domain), applied).await;
+                }
+                self.processes.want(domain, daemon.kind, recover.contains(domain));
+                applied.done += 1;
+            }
+            Action::ReloadDaemon { .. } => Self::told(step, self.processes.reload(domain).await, applied),
+            Action::ResyncDaemon { .. } => Self::told(step, self.processes.resync(domain).await, applied),
+            _ => {}
+        }
+    }
+
+    /// Notes what came of telling a daemon something.
+    fn told(step: &Step, result: Result<(), DaemonError>, applied: &mut Applied) {
+        match result {
+            Ok(()) => applied.done += 1,
+            Err(error) => {
+                tracing::error!(domain = %step.domain, "{step}: {error}");
+                applied.problem(&step.domain, format!("{step}: {error}"));
+            }
+        }
+    }
+
+    /// Observes again: what is still to do was not done, whatever the kernel said.
+    async fn verify(&self, desired: &Desired, applied: &mut Applied) {
+        match self.plan(desired).await {
+            Ok(rest) => {
+                for step in rest.steps() {
+                    let is_daemon = matches!(step.action, Action::StartDaemon { .. });
+                    // A daemon that is being restarted is reported by its own state.
+                    if !is_daemon && !applied.problems.contains_key(&step.domain) {
+                        applied.problem(&step.domain, format!("still to do after it was done: {step}"));
+                    }
+                }
+            }
+            Err(error) => tracing::warn!("cannot verify: {error}"),
+        }
+    }
+}
+
+/// Domains that were there before: their kernel routes may be those of a daemon that was lost.
+fn known_domains(observed: &Observed) -> BTreeSet<DomainName> {
+    let there = |state: &crate::plan::NamespaceState| *state == crate::plan::NamespaceState::Ours;
+    observed.domains.iter().filter(|(_, domain)| there(&domain.namespace)).map(|(name, _)| name.clone()).collect()
+}
+
+fn count_domains(plan: &Plan) -> usize {
+    plan.steps().map(|step| &step.domain).collect::<BTreeSet<_>>().len()
+}

@@ -1,0 +1,113 @@
+//! What rdsup says: to a person on standard error, and as JSON lines to its own log.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::sys::SysError;
+use crate::sys::logfile::RotatingFile;
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Warnings and errors.
+    Quiet,
+    /// What is done.
+    Normal,
+    /// Why, and what was found.
+    Verbose,
+    /// Every request to the kernel.
+    Everything,
+}
+
+impl Verbosity {
+    fn level(self) -> LevelFilter {
+        match self {
+            Self::Quiet => LevelFilter::WARN,
+            Self::Normal => LevelFilter::INFO,
+            Self::Verbose => LevelFilter::DEBUG,
+            Self::Everything => LevelFilter::TRACE,
+        }
+    }
+}
+
+/// Starts logging; later calls change nothing.
+pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), SysError> {
+    let own = |level: LevelFilter| EnvFilter::new(format!("off,rdsup={level}"));
+    let people = fmt::layer().with_writer(std::io::stderr).event_format(ForPeople);
+    let journal = match file {
+        Some(path) => {
+            let file = RotatingFile::open(path)?;
+            Some(
+                fmt::layer()
+                    .json()
+                    .with_target(false)
+                    .with_writer(Mutex::new(file))
+                    .with_filter(own(LevelFilter::DEBUG)),
+            )
+        }
+        None => None,
+    };
+    let _ = tracing_subscriber::registry().with(people.with_filter(own(verbosity.level()))).with(journal).try_init();
+    Ok(())
+}
+
+/// One line: what is not well says so first, then the domain that it is about, then what happened.
+struct ForPeople;
+
+impl<S, N> FormatEvent<S, N> for ForPeople
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
+        let mut line = Line::default();
+        event.record(&mut line);
+        match *event.metadata().level() {
+            Level::ERROR => writer.write_str("error: ")?,
+            Level::WARN => writer.write_str("warning: ")?,
+            _ => {}
+        }
+        // A step names its domain already.
+        if !line.domain.is_empty() && !line.message.contains(&line.domain) {
+            write!(writer, "{}: ", line.domain)?;
+        }
+        write!(writer, "{}", line.message)?;
+        if !line.cause.is_empty() {
+            write!(writer, " ({})", line.cause)?;
+        }
+        writeln!(writer)
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    domain: String,
+    cause: String,
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let place = match field.name() {
+            "message" => &mut self.message,
+            "domain" => &mut self.domain,
+            "cause" => &mut self.cause,
+            _ => return,
+        };
+        *place = format!("{value:?}");
+    }
+}

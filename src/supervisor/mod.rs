@@ -1,0 +1,30 @@
+//! The event loop that keeps the machine as the file wants it.
+//!
+//! ```text
+//!  signals ──▶┌────────────┐  observe, plan, carry out   ┌──────────┐
+//!  requests ─▶│ run::Loop  │────────────────────────────▶│  Keeper  │──▶ sys::Machine
+//!  time ─────▶│            │◀── happenings ──────────────│ Processes│──▶ routing daemons
+//!             └─────┬──────┘                             └──────────┘
+//!                   └──▶ View ──▶ Requests (what only looks is answered without the loop)
+//! ```
+//!
+//! There is one loop and nothing else changes the machine, so requests are carried out one after the other. `prepare`
+//! turns a file into something that can be applied; `apply` carries out the stages of a plan; `processes` feeds the
+//! supervision machines.
+
+mod apply;
+mod keeper;
+mod logging;
+mod outlook;
+mod prepare;
+mod processes;
+mod report;
+mod requests;
+mod run;
+
+pub use keeper::{Applied, KeepError};
+pub use logging::Verbosity;
+pub use outlook::{Outlook, outlook};
+pub use prepare::{Disclosure, Fault, PrepareError, Prepared, prepare, validate};
+pub use report::count;
+pub use run::{Options, RunError, run, tear_down};

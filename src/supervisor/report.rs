@@ -1,0 +1,173 @@
+//! What is told of how things stand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream;
+
+use super::keeper::Applied;
+use super::requests::View;
+use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, LinkStatus, StatusReport};
+use crate::daemons::{Session, of_kind};
+use crate::model::{Domain, DomainName, Routing};
+use crate::policy;
+use crate::supervise::State;
+use crate::sys::{Machine, nft, process};
+
+/// How many domains are asked for their counters at the same time; each is a process.
+const AT_ONCE: usize = 8;
+
+/// The whole report. Reading counters takes a few milliseconds for each domain, so it is done only when they are wanted.
+pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) -> StatusReport {
+    // Collected before they are joined: a lazy iterator of futures that borrow is too general for the compiler.
+    let asked: Vec<_> = view.network.domains.iter().map(|domain| domain_status(view, machine, domain)).collect();
+    let mut domains: Vec<DomainStatus> = join_all(asked).await;
+    if counters {
+        let asked: Vec<_> = view.network.domains.iter().map(|domain| drops(machine, &domain.name)).collect();
+        let mut drops: BTreeMap<DomainName, Vec<Drop>> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        for domain in &mut domains {
+            domain.drops = drops.remove(&domain.name).unwrap_or_default();
+        }
+    }
+    let mut report = StatusReport {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        config: view.config.clone(),
+        run_dir: view.layout.run_dir.clone(),
+        domains,
+        ..StatusReport::default()
+    };
+    report.conclude();
+    report
+}
+
+/// How many sessions are not Established yet; a daemon that cannot be asked counts with all of its own.
+pub async fn sessions_missing(view: &View) -> usize {
+    let missing = view.network.domains.iter().map(|domain| async move {
+        let established = sessions(view, domain)
+            .await
+            .map_or(0, |sessions| sessions.iter().filter(|session| session.is_established()).count());
+        expected_sessions(view, domain).saturating_sub(established)
+    });
+    join_all(missing).await.into_iter().sum()
+}
+
+fn expected_sessions(view: &View, domain: &Domain) -> usize {
+    if of_kind(domain.daemon).is_none() {
+        return 0;
+    }
+    let links = view.network.links_of(&domain.name).filter(|(link, ..)| link.routing == Routing::Bgp).count();
+    links + domain.neighbors.len()
+}
+
+async fn sessions(view: &View, domain: &Domain) -> Result<Vec<Session>, String> {
+    let Some(daemon) = of_kind(domain.daemon) else { return Ok(Vec::new()) };
+    let socket = view.layout.socket(&domain.name, daemon.kind());
+    daemon.sessions(&socket, &view.peers(&domain.name)).await.map_err(|error| error.to_string())
+}
+
+async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> DomainStatus {
+    let name = &domain.name;
+    let process = view.processes.get(name);
+    let mut problems = view.problems.get(name).cloned().unwrap_or_default();
+    let is_running = process.is_some_and(|process| matches!(process.state, State::Running | State::Loading));
+    let sessions = match sessions(view, domain).await {
+        Ok(sessions) => sessions,
+        Err(words) if is_running => {
+            problems.push(words);
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
+    };
+    let up = machine.interfaces_up(name).await.unwrap_or_else(|error| {
+        problems.push(error.to_string());
+        BTreeMap::new()
+    });
+    let links: Vec<LinkStatus> = view
+        .network
+        .links_of(name)
+        .map(|(link, end, peer)| LinkStatus {
+            interface: end.interface.to_string(),
+            peer: peer.domain.clone(),
+            up: up.get(&end.interface).copied().unwrap_or(false),
+            routing: link.routing,
+        })
+        .collect();
+    problems.extend(
+        links
+            .iter()
+            .filter(|link| !link.up)
+            .map(|link| format!("link {} is down or gone; it is put back within seconds", link.interface)),
+    );
+    // One that is not there is a problem of the plan, which waits for it.
+    let down = domain.interfaces.iter().filter(|interface| up.get(&interface.name) == Some(&false));
+    problems.extend(down.map(|interface| format!("interface {} is down, or has no carrier", interface.name)));
+    let daemon = process.map(|process| DaemonStatus {
+        kind: domain.daemon,
+        state: process.state.as_str().to_owned(),
+        pid: process.pid,
+        uptime_seconds: process.pid.and_then(|pid| process::uptime(pid).ok()),
+        restarts: process.restarts,
+        last_exit: process.last_exit.clone(),
+    });
+    let state = match process {
+        Some(process) if process.failed => DomainState::Failed,
+        _ if !problems.is_empty() => DomainState::Degraded,
+        Some(process) => match process.state {
+            State::Running | State::Loading => DomainState::Up,
+            State::Launching | State::Starting => DomainState::Starting,
+            State::Stopping | State::Killing => DomainState::Stopping,
+            State::Failed => DomainState::Failed,
+            State::Stopped | State::Silent | State::Hung | State::Backoff => DomainState::Degraded,
+        },
+        None if of_kind(domain.daemon).is_some() => DomainState::Starting,
+        None => DomainState::Up,
+    };
+    let description = domain.description.clone();
+    DomainStatus { name: name.clone(), description, state, daemon, sessions, links, drops: Vec::new(), problems }
+}
+
+async fn drops(machine: &Machine, domain: &DomainName) -> (DomainName, Vec<Drop>) {
+    let counters = match machine.namespace(domain) {
+        Ok(namespace) => nft::counters(&namespace).await.unwrap_or_default(),
+        Err(_) => BTreeMap::new(),
+    };
+    let drops = counters
+        .into_iter()
+        .filter(|(_, counter)| counter.packets > 0)
+        .filter_map(|(name, counter)| {
+            let (interface, reason) = policy::parse_counter(&name)?;
+            let reason = reason.as_str().to_owned();
+            Some(Drop { interface, reason, packets: counter.packets, bytes: counter.bytes })
+        })
+        .collect();
+    (domain.clone(), drops)
+}
+
+/// A number of things, in words.
+pub fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// What was done, as lines for a person.
+pub fn lines(applied: &Applied) -> Vec<String> {
+    let mut lines = vec![match applied.done {
+        0 => "nothing to do".to_owned(),
+        steps => format!("{} done", count(steps, "step")),
+    }];
+    for (domain, problems) in &applied.problems {
+        lines.extend(problems.iter().map(|words| format!("{domain}: {words}")));
+    }
+    lines
+}
+
+/// What a teardown left behind, in words; `None` if nothing.
+pub fn left_over(applied: &Applied) -> Option<String> {
+    let left: Vec<String> = applied
+        .problems
+        .iter()
+        .flat_map(|(domain, words)| words.iter().map(move |words| format!("{domain}: {words}")))
+        .collect();
+    (!left.is_empty()).then(|| format!("not everything could be taken down:\n{}", left.join("\n")))
+}

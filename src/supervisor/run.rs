@@ -1,0 +1,331 @@
+//! The event loop: signals, requests, what processes do, and time.
+
+use std::path::PathBuf;
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::keeper::{Applied, KeepError, Keeper};
+use super::prepare::{Disclosure, PrepareError, Prepared, prepare, validate_on};
+use super::report::count;
+use super::requests::{Order, Requests, View};
+use super::{logging, report};
+use crate::control::access::AccessRules;
+use crate::control::{CallError, Server, group_id};
+use crate::plan::{Conflict, FileOwner, Layout};
+use crate::sys::files::{self, Owners};
+use crate::sys::lock::RunDirLock;
+use crate::sys::{Machine, SysError};
+
+/// How often the machine is compared with what it should be. Observing 50 domains takes about 25 ms.
+const REPAIR_EVERY: Duration = Duration::from_secs(5);
+
+/// How the supervisor is to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Instead of the file's own; for networks that are thrown away.
+    pub state_dir: Option<PathBuf>,
+    /// Whether SIGINT means that the person at the terminal wants the network gone.
+    pub interactive: bool,
+    /// Wait for sessions before saying that it is ready.
+    pub wait: bool,
+    /// How much to say on standard error.
+    pub verbosity: logging::Verbosity,
+}
+
+/// Why the supervisor could not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The file cannot be applied.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The machine refused.
+    #[error(transparent)]
+    Sys(#[from] SysError),
+    /// Something of others stands in the way.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Conflicts(Vec<Conflict>),
+    /// Something could not be taken down.
+    #[error("{0}")]
+    Left(String),
+}
+
+impl From<KeepError> for RunError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Observe(error) => Self::Sys(error),
+            KeepError::Conflicts(conflicts) => Self::Conflicts(conflicts),
+        }
+    }
+}
+
+/// What a client is told of an error: what is wrong with the file is the file's fault, the rest is a failure.
+fn told(error: RunError) -> CallError {
+    match error {
+        RunError::Prepare(error) => CallError::invalid(error),
+        error => CallError::failed(error),
+    }
+}
+
+/// How the loop ended.
+enum End {
+    /// The supervisor leaves and the network stays.
+    Leave,
+    /// Everything is taken down; whoever asked is told.
+    TearDown(Option<oneshot::Sender<Result<Applied, CallError>>>),
+}
+
+/// Runs the supervisor until it is told to leave. `on_ready` is called once, when the network stands.
+pub async fn run(options: Options, on_ready: impl FnOnce(&Applied) + 'static) -> Result<(), RunError> {
+    let started = Instant::now();
+    let prepared = prepare(&options.config, Disclosure::Real, options.state_dir.as_deref())?;
+    crate::sys::privilege::require()?;
+    let layout = prepared.layout.clone();
+    let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
+    validate_on(&machine, &prepared).await?;
+    let lock = acquire(&layout)?;
+    logging::start(options.verbosity, Some(&layout.log()))?;
+    for warning in &prepared.warnings {
+        tracing::warn!("{}: {warning}", options.config.display());
+    }
+    // Before anything is made, so that a signal that comes meanwhile is not lost.
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
+        .map_err(|error| SysError::Io { what: "watch for signals".to_owned(), source: error })?;
+    let mut keeper = Keeper::new(machine, layout.clone());
+    let applied = keeper.apply(&prepared).await?;
+    let rules = Arc::new(AccessRules::of(&prepared.network, group_id));
+    let (view, watched) = watch::channel(Arc::new(View::of(&prepared, &rules, &keeper, &applied)));
+    let (orders, inbox) = mpsc::channel(16);
+    let handler = Arc::new(Requests::new(orders, watched, keeper.machine().clone()));
+    let socket = layout.control_socket();
+    let server = Server::bind(&socket)
+        .map_err(|source| SysError::Io { what: format!("listen on {}", socket.display()), source })?;
+    let (close, closed) = oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        server.serve(handler, async { drop(closed.await) }).await;
+    });
+    let ready = Readiness { started, wait: options.wait, on_ready: Some(Box::new(on_ready)) };
+    let mut looping = Loop { options, keeper, prepared, rules, applied, view, signals, inbox, ready };
+    let end = looping.run().await;
+    let torn_down = matches!(end, End::TearDown(_));
+    let result = match end {
+        End::Leave => {
+            tracing::info!("leaving; the network stays and the next start takes it over");
+            Ok(())
+        }
+        End::TearDown(reply) => looping.tear_down(reply).await,
+    };
+    // The socket goes before the lock: whoever gets the lock next makes a socket of its own.
+    drop(close);
+    let _ = serving.await;
+    if torn_down && result.is_ok() {
+        lock.remove();
+    }
+    result
+}
+
+/// The run directory, made if it is not there, for us alone.
+fn acquire(layout: &Layout) -> Result<RunDirLock, SysError> {
+    // Whatever was inherited, only root may write here.
+    crate::sys::process::set_umask();
+    crate::sys::process::raise_file_limit();
+    files::make_directory(&layout.run_dir, 0o755, Owners::of_machine().ids(FileOwner::Root))
+        .map_err(|source| SysError::Io { what: format!("make {}", layout.run_dir.display()), source })?;
+    RunDirLock::take(&layout.run_dir)
+}
+
+/// Takes down what a supervisor left standing.
+pub async fn tear_down(layout: &Layout, verbosity: logging::Verbosity) -> Result<Applied, RunError> {
+    crate::sys::privilege::require()?;
+    let lock = acquire(layout)?;
+    logging::start(verbosity, Some(&layout.log()))?;
+    let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
+    let mut keeper = Keeper::new(machine, layout.clone());
+    let applied = keeper.tear_down().await?;
+    if let Some(words) = report::left_over(&applied) {
+        return Err(RunError::Left(words));
+    }
+    // A supervisor that was killed left its socket.
+    let _ = std::fs::remove_file(layout.control_socket());
+    lock.remove();
+    Ok(applied)
+}
+
+struct Loop {
+    options: Options,
+    keeper: Keeper,
+    prepared: Prepared,
+    rules: Arc<AccessRules>,
+    applied: Applied,
+    view: watch::Sender<Arc<View>>,
+    signals: Signals,
+    inbox: mpsc::Receiver<Order>,
+    ready: Readiness,
+}
+
+/// Whom to tell when the network stands.
+type OnReady = Box<dyn FnOnce(&Applied)>;
+
+/// What is still to be told when the network stands.
+struct Readiness {
+    started: Instant,
+    /// Whether sessions count.
+    wait: bool,
+    on_ready: Option<OnReady>,
+}
+
+/// How often sessions are looked at while somebody waits for them, and how long that goes on.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+const ESTABLISHED_WITHIN: Duration = Duration::from_mins(1);
+
+impl Loop {
+    async fn run(&mut self) -> End {
+        let mut clock = interval_at(Instant::now() + REPAIR_EVERY, REPAIR_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.tell_if_ready().await;
+        loop {
+            let pending = self.ready.on_ready.is_some();
+            tokio::select! {
+                happening = self.keeper.processes.next() => self.keeper.processes.handle(happening),
+                Some(signal) = self.signals.next() => match signal {
+                    SIGHUP => drop(self.apply_again().await),
+                    SIGINT if self.options.interactive => return End::TearDown(None),
+                    _ => return End::Leave,
+                },
+                Some(order) = self.inbox.recv() => {
+                    if let Some(end) = self.obey(order).await {
+                        return end;
+                    }
+                }
+                () = tokio::time::sleep(ASK_EVERY), if pending => self.tell_if_ready().await,
+                _ = clock.tick() => {
+                    self.repair().await;
+                    self.note_listings();
+                }
+            }
+            self.publish();
+        }
+    }
+
+    /// Lets requests that only look see how things stand, without asking the loop.
+    fn publish(&self) {
+        let view = View::of(&self.prepared, &self.rules, &self.keeper, &self.applied);
+        self.view.send_if_modified(|old| {
+            let changed = **old != view;
+            if changed {
+                *old = Arc::new(view);
+            }
+            changed
+        });
+    }
+
+    async fn obey(&mut self, order: Order) -> Option<End> {
+        match order {
+            Order::Apply(reply) => {
+                let result = self.apply_again().await;
+                self.publish();
+                let _ = reply.send(result);
+                None
+            }
+            Order::Stop { keep: true, reply } => {
+                let _ = reply.send(Ok(Applied::default()));
+                Some(End::Leave)
+            }
+            Order::Stop { keep: false, reply } => Some(End::TearDown(Some(reply))),
+        }
+    }
+
+    /// Reads the file again and brings the machine to it. What is wrong with the file changes nothing.
+    async fn apply_again(&mut self) -> Result<Applied, CallError> {
+        let state_dir = self.options.state_dir.clone();
+        let attempt = async {
+            let prepared = prepare(&self.options.config, Disclosure::Real, state_dir.as_deref())?;
+            if prepared.layout != self.prepared.layout {
+                let words = "run_dir and state_dir cannot change while the supervisor runs; stop it first";
+                return Err(RunError::Left(words.to_owned()));
+            }
+            validate_on(self.keeper.machine(), &prepared).await?;
+            let applied = self.keeper.apply(&prepared).await?;
+            self.rules = Arc::new(AccessRules::of(&prepared.network, group_id));
+            self.prepared = prepared;
+            self.applied = applied;
+            Ok::<_, RunError>(self.applied.clone())
+        };
+        let result = attempt.await.map_err(told);
+        match &result {
+            Ok(applied) => {
+                tracing::info!("{} applied: {}", self.options.config.display(), count(applied.done, "step"));
+            }
+            Err(error) => tracing::error!("not applied, nothing was changed: {error}"),
+        }
+        result
+    }
+
+    async fn repair(&mut self) {
+        match self.keeper.repair().await {
+            Ok(applied) => {
+                if applied.done > 0 {
+                    tracing::warn!("the machine was not as it should be: {} to repair it", count(applied.done, "step"));
+                }
+                self.applied = applied;
+            }
+            Err(error) => tracing::error!("cannot repair: {error}"),
+        }
+    }
+
+    /// Says once that the network stands: at once, or when every session is Established if somebody waits for that.
+    async fn tell_if_ready(&mut self) {
+        if self.ready.wait && self.ready.on_ready.is_some() {
+            self.publish();
+            let view = self.view.borrow().clone();
+            let missing = report::sessions_missing(&view).await;
+            let patient = self.ready.started.elapsed() < ESTABLISHED_WITHIN;
+            if missing > 0 && patient {
+                return;
+            }
+            if missing > 0 {
+                tracing::warn!("{missing} sessions are not Established after {} s", ESTABLISHED_WITHIN.as_secs());
+            }
+        }
+        if let Some(on_ready) = self.ready.on_ready.take() {
+            tracing::info!("ready after {:.1} s (pid {})", self.ready.started.elapsed().as_secs_f64(), process::id());
+            on_ready(&self.applied);
+            self.note_listings();
+        }
+    }
+
+    /// Has it noted, beside everything else, what the kernel lists of filters that were loaded since the last time.
+    fn note_listings(&self) {
+        let machine = self.keeper.machine().clone();
+        tokio::spawn(async move {
+            if let Err(error) = machine.note_listings().await {
+                tracing::debug!("cannot note what the kernel lists: {error}");
+            }
+        });
+    }
+
+    async fn tear_down(&mut self, reply: Option<oneshot::Sender<Result<Applied, CallError>>>) -> Result<(), RunError> {
+        tracing::info!("taking everything down");
+        let result = self.keeper.tear_down().await.map_err(RunError::from);
+        let result = result.and_then(|applied| match report::left_over(&applied) {
+            None => Ok(applied),
+            Some(words) => Err(RunError::Left(words)),
+        });
+        if let Some(reply) = reply {
+            let told = match &result {
+                Ok(applied) => Ok(applied.clone()),
+                Err(error) => Err(CallError::failed(error)),
+            };
+            let _ = reply.send(told);
+        }
+        result.map(drop)
+    }
+}
