@@ -18,6 +18,7 @@
 //!
 //! A module uses only what stands before it in that list; `tests/layers.rs` fails on a `use` that goes the other way.
 
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemons;

@@ -1,3 +1,5 @@
 //! The `rdsup` command: everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rdsup::cli::main()
+}

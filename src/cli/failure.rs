@@ -1,0 +1,132 @@
+//! How a command ends.
+
+use std::fmt;
+
+use crate::supervisor::{PrepareError, RunError};
+use crate::sys::SysError;
+
+/// The exit codes of cli commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Something failed.
+    Failed,
+    /// Wrong usage or configuration.
+    Usage,
+    /// Not ready, or degraded.
+    NotReady,
+    /// The exit code of a command that was run inside a domain.
+    Command(u8),
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::NotReady => 3,
+            Exit::Command(code) => code,
+        })
+    }
+}
+
+/// Why a command did not succeed, in words for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What happened, naming the object and the kernel's or daemon's own words; printed after `error: `.
+    pub message: String,
+    /// One thing to try; printed after `hint: `.
+    pub hint: Option<String>,
+    /// A picture of the problems that says `error` itself, printed as it is.
+    picture: Option<String>,
+}
+
+impl Failure {
+    /// A failure with exit code 1.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self { exit: Exit::Failed, message: message.to_string(), hint: None, picture: None }
+    }
+
+    /// The same with another exit code.
+    #[must_use]
+    pub fn exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(self, hint: impl fmt::Display) -> Self {
+        Self { hint: Some(hint.to_string()), ..self }
+    }
+
+    /// Prints it on standard error: for people, or as one JSON object for programs.
+    pub fn show(&self, json: bool) {
+        if json {
+            eprintln!("{}", serde_json::json!({ "error": self.message, "hint": self.hint }));
+        } else if let Some(picture) = &self.picture {
+            eprintln!("{}", picture.trim_end());
+        } else {
+            eprintln!("error: {}", self.message);
+            if let Some(hint) = &self.hint {
+                eprintln!("hint: {hint}");
+            }
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<SysError> for Failure {
+    fn from(error: SysError) -> Self {
+        Self { hint: error.hint(), ..Self::new(&error) }
+    }
+}
+
+impl From<PrepareError> for Failure {
+    fn from(error: PrepareError) -> Self {
+        let failure = Self::new(&error).exit(Exit::Usage);
+        match error {
+            PrepareError::Unreadable { .. } => failure.hint(
+                "name another file, as with -c FILE; examples are conf/demo.toml and conf/rdsup.toml of the source",
+            ),
+            PrepareError::Invalid(problems) => Self { picture: Some(problems.render(super::colour())), ..failure },
+            PrepareError::Faults(faults) => {
+                let lines = faults.iter().map(|fault| match &fault.hint {
+                    Some(hint) => format!("error: {fault}\nhint: {hint}"),
+                    None => format!("error: {fault}"),
+                });
+                let picture = lines.collect::<Vec<_>>().join("\n");
+                Self { picture: Some(picture), ..failure }
+            }
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Prepare(error) => error.into(),
+            RunError::Sys(error) => error.into(),
+            RunError::Conflicts(conflicts) => {
+                let lines = conflicts.iter().map(|conflict| {
+                    let line = conflict.origin().line;
+                    format!("error: {conflict}, asked for in line {line}\nhint: {}", conflict.hint())
+                });
+                let picture = Some(lines.collect::<Vec<_>>().join("\n"));
+                let message = conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                Self { picture, ..Self::new(message) }
+            }
+            RunError::Left(words) => Self::new(words),
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! `rdsup log`: what the supervisor did and what daemons said, in the order of time.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::output::{self, Health, styled};
+use super::place::layout_of;
+use super::{Exit, Failure, Global};
+use crate::model::DomainName;
+
+/// How often files are looked at for more.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How many lines of the past `-f` starts with.
+const PAST_LINES: usize = 20;
+
+/// Show what daemons said and what rdsup did to them
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rdsup log -n 20         the last of it
+  rdsup log -f private    one domain, as it happens")]
+pub struct Args {
+    /// Only this domain
+    pub domain: Option<DomainName>,
+
+    /// Go on as more is written
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// Only the last N lines of the past (20 with --follow, else all)
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
+    let run_dir = layout_of(global).run_dir;
+    let mut sources = Sources { run_dir, only: args.domain.clone(), open: Vec::new(), denied: None };
+    let mut entries = sources.read()?;
+    if sources.open.is_empty() {
+        if let Some(path) = &sources.denied {
+            let words = format!("cannot read {}: permission denied", path.display());
+            return Err(Failure::new(words).hint("logs are for root: sudo rdsup log"));
+        }
+        if !args.follow {
+            let words = format!("there is no log under {}", sources.run_dir.display());
+            return Err(Failure::new(words).hint("rdsup start"));
+        }
+    }
+    if let Some(only) = &args.domain
+        && entries.is_empty()
+    {
+        let there = sources.domains();
+        if !there.is_empty() && !there.iter().any(|name| name == only.as_str()) {
+            let failure = Failure::new(format!("there is no domain {only}")).exit(Exit::Usage);
+            return Err(failure.hint(format!("there are: {}", there.join(", "))));
+        }
+    }
+    let past = args.lines.or(args.follow.then_some(PAST_LINES)).unwrap_or(usize::MAX);
+    entries.drain(..entries.len().saturating_sub(past));
+    let show = |entries: &[Entry]| -> Result<bool, Failure> {
+        let lines: String = entries.iter().map(|entry| entry.line(global.json)).collect();
+        output::print(&lines)
+    };
+    let mut someone_reads = show(&entries)?;
+    if args.follow {
+        let runtime = output::runtime()?;
+        while someone_reads {
+            runtime.block_on(async { tokio::time::sleep(LOOK_EVERY).await });
+            let entries = sources.read()?;
+            someone_reads = entries.is_empty() || show(&entries)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// One line of a log.
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    time: Option<Timestamp>,
+    domain: Option<String>,
+    level: String,
+    text: String,
+    raw: Option<Value>,
+}
+
+impl Entry {
+    fn line(&self, json: bool) -> String {
+        if json {
+            let built =
+                || json!({"timestamp": self.time, "domain": self.domain, "level": self.level, "message": self.text});
+            return format!("{}\n", self.raw.clone().unwrap_or_else(built));
+        }
+        let style = match self.level.as_str() {
+            "ERROR" | "ERR" | "FATAL" | "BUG" => Health::Bad.style(),
+            "WARN" | "WARNING" | "AUTH" => Health::Doubtful.style(),
+            _ => anstyle::Style::new(),
+        };
+        let zone = jiff::tz::TimeZone::system();
+        let time = self.time.map(|time| time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
+        let time = styled(AnsiColor::BrightBlack.on_default(), &time.unwrap_or_default());
+        let domain = self.domain.as_deref().unwrap_or("rdsup");
+        format!("{time} {domain:11} {}\n", styled(style, &output::harmless(&self.text)))
+    }
+}
+
+/// Where lines come from: the supervisor's log and one for each domain; those that appear later are found too.
+struct Sources {
+    run_dir: PathBuf,
+    only: Option<DomainName>,
+    open: Vec<Source>,
+    /// A log that this user may not read.
+    denied: Option<PathBuf>,
+}
+
+struct Source {
+    path: PathBuf,
+    /// None for the supervisor's own.
+    domain: Option<String>,
+    reader: BufReader<File>,
+    inode: u64,
+    /// The time of the line before, for lines that have none.
+    last: Option<Timestamp>,
+}
+
+impl Sources {
+    /// What is new in all of them, in the order of time.
+    fn read(&mut self) -> Result<Vec<Entry>, Failure> {
+        self.find();
+        let mut entries = Vec::new();
+        for source in &mut self.open {
+            source
+                .read(&mut entries)
+                .map_err(|error| Failure::new(format!("cannot read {}: {error}", source.path.display())))?;
+        }
+        if let Some(only) = &self.only {
+            entries.retain(|entry| entry.domain.as_deref() == Some(only.as_str()));
+        }
+        // Stable: lines of one file keep their order.
+        entries.sort_by_key(|entry| entry.time);
+        Ok(entries)
+    }
+
+    fn find(&mut self) {
+        let mut wanted = vec![(self.run_dir.join("log/rdsup.log"), None)];
+        for entry in std::fs::read_dir(&self.run_dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if self.only.as_ref().is_none_or(|only| only.as_str() == name) {
+                wanted.push((entry.path().join("log/bird.log"), Some(name)));
+            }
+        }
+        for (path, domain) in wanted {
+            if self.open.iter().any(|source| source.path == path) {
+                continue;
+            }
+            match Source::open(&path, domain) {
+                Ok(source) => self.open.push(source),
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => self.denied = Some(path),
+                // It is not there yet.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// The domains that have a directory, by name.
+    fn domains(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.run_dir).into_iter().flatten().flatten();
+        let directories = entries.filter(|entry| entry.path().join("log").is_dir());
+        let mut names: Vec<String> =
+            directories.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Source {
+    fn open(path: &Path, domain: Option<String>) -> std::io::Result<Self> {
+        // The directory is the daemon's: a link may lead to what only root can read, and a pipe has no end.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(std::io::Error::other("this is no regular file"));
+        }
+        let inode = metadata.ino();
+        Ok(Self { path: path.to_owned(), domain, reader: BufReader::new(file), inode, last: None })
+    }
+
+    fn read(&mut self, entries: &mut Vec<Entry>) -> std::io::Result<()> {
+        self.read_to_end(entries)?;
+        // Rotated: another file has the name now. Truncated: it is shorter than what was read.
+        if let Ok(now) = std::fs::metadata(&self.path) {
+            if now.ino() != self.inode {
+                if let Ok(next) = Self::open(&self.path, self.domain.clone()) {
+                    *self = next;
+                    self.read_to_end(entries)?;
+                }
+            } else if now.len() < self.reader.stream_position()? {
+                self.reader.seek(SeekFrom::Start(0))?;
+                self.read_to_end(entries)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_to_end(&mut self, entries: &mut Vec<Entry>) -> std::io::Result<()> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = self.reader.read_until(b'\n', &mut line)?;
+            if read == 0 {
+                return Ok(());
+            }
+            if line.pop() != Some(b'\n') {
+                // Half a line: it is read again when the rest is there.
+                self.reader.seek_relative(-i64::try_from(read).unwrap_or(0))?;
+                return Ok(());
+            }
+            let text = String::from_utf8_lossy(&line);
+            let mut entry = match &self.domain {
+                None => supervisor_line(&text),
+                Some(domain) => bird_line(&text, domain),
+            };
+            entry.time = entry.time.or(self.last);
+            self.last = entry.time;
+            entries.push(entry);
+        }
+    }
+}
+
+/// A line of the supervisor's log: JSON as `tracing-subscriber` writes it.
+fn supervisor_line(line: &str) -> Entry {
+    let plain = || Entry { time: None, domain: None, level: String::new(), text: line.to_owned(), raw: None };
+    let Ok(value) = serde_json::from_str::<Value>(line) else { return plain() };
+    let Some(fields) = value["fields"].as_object() else { return plain() };
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut text = fields.get("message").map(word).unwrap_or_default();
+    for (name, field) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "message" | "domain")) {
+        text.extend([" ", name, "=", &word(field)]);
+    }
+    let spans = value["spans"].as_array().into_iter().flatten().rev();
+    let domain = fields.get("domain").or_else(|| spans.chain([&value["span"]]).find_map(|span| span.get("domain")));
+    let domain = domain.map(word);
+    // For programs, one shape for every line: what a daemon said has the same keys.
+    let mut raw = fields.clone();
+    raw.insert("timestamp".to_owned(), value["timestamp"].clone());
+    raw.insert("level".to_owned(), value["level"].clone());
+    raw.insert("domain".to_owned(), json!(domain));
+    Entry {
+        time: value["timestamp"].as_str().and_then(|time| time.parse().ok()),
+        domain,
+        level: value["level"].as_str().unwrap_or_default().to_owned(),
+        text,
+        raw: Some(Value::Object(raw)),
+    }
+}
+
+/// A line of BIRD's log: `2026-11-21 21:29:03.712 <INFO> words`, in local time.
+fn bird_line(line: &str, domain: &str) -> Entry {
+    let placed = || {
+        let (head, text) = line.split_once('>')?;
+        let (time, level) = head.split_once('<')?;
+        let civil: jiff::civil::DateTime = time.trim().parse().ok()?;
+        let time = civil.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp();
+        Some((time, level.to_owned(), text.trim_start().to_owned()))
+    };
+    let (time, level, text) = match placed() {
+        Some((time, level, text)) => (Some(time), level, text),
+        None => (None, String::new(), line.to_owned()),
+    };
+    Entry { time, domain: Some(domain.to_owned()), level, text, raw: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_supervisor_has_its_domain_and_its_fields() {
+        let entry = supervisor_line(
+            r#"{"timestamp":"2026-11-21T21:29:03.712345Z","level":"WARN","fields":{"message":"daemon lost","why":"killed (SIGKILL)","restarts":1},"target":"rdsup","span":{"domain":"private","name":"daemon"}}"#,
+        );
+        assert_eq!(entry.domain.as_deref(), Some("private"));
+        assert_eq!(entry.text, "daemon lost restarts=1 why=killed (SIGKILL)");
+        assert_eq!(entry.time, "2026-11-21T21:29:03.712345Z".parse().ok());
+        let object: Value = serde_json::from_str(&entry.line(true)).expect("one object on a line");
+        assert_eq!(
+            object,
+            json!({"timestamp": "2026-11-21T21:29:03.712345Z", "level": "WARN", "domain": "private",
+                   "message": "daemon lost", "why": "killed (SIGKILL)", "restarts": 1})
+        );
+    }
+
+    #[test]
+    fn a_line_of_bird_has_its_time_level_and_words() {
+        let entry = bird_line("2026-11-21 21:29:03.712 <ERR> rd_b: Received: <Hold timer expired>", "private");
+        assert_eq!((entry.level.as_str(), entry.text.as_str()), ("ERR", "rd_b: Received: <Hold timer expired>"));
+        assert!(entry.time.is_some());
+    }
+
+    #[test]
+    fn what_is_no_log_line_is_shown_as_it_is() {
+        assert_eq!(supervisor_line("panicked at 'x'").text, "panicked at 'x'");
+        assert_eq!(bird_line("bird: out of memory", "private").text, "bird: out of memory");
+    }
+
+    #[test]
+    fn half_a_line_waits_and_a_rotated_or_truncated_file_is_read_on() {
+        use std::io::Write;
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("private/log");
+        std::fs::create_dir_all(&log).expect("the directory is ours");
+        let path = log.join("bird.log");
+        let mut sources = Sources { run_dir: directory.path().to_owned(), only: None, open: Vec::new(), denied: None };
+        let mut texts =
+            || -> Vec<String> { sources.read().expect("it is readable").into_iter().map(|entry| entry.text).collect() };
+        assert_eq!(texts(), [""; 0]);
+        let mut file = File::create(&path).expect("the directory is ours");
+        file.write_all(b"one\ntw").expect("there is room");
+        assert_eq!(texts(), ["one"]);
+        file.write_all(b"o\n").expect("there is room");
+        assert_eq!(texts(), ["two"]);
+        std::fs::rename(&path, log.join("bird.log.old")).expect("the directory is ours");
+        file.write_all(b"three\n").expect("there is room");
+        let mut file = File::create(&path).expect("the directory is ours");
+        file.write_all(b"four\n").expect("there is room");
+        assert_eq!(texts(), ["three", "four"]);
+        let file = File::create(&path).expect("the directory is ours");
+        assert_eq!(texts(), [""; 0]);
+        (&file).write_all(b"5\n").expect("there is room");
+        assert_eq!(texts(), ["5"]);
+    }
+}

@@ -1,0 +1,305 @@
+//! `rdsup status`: how everything is.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::output::{self, HEADING, Health, Table, styled};
+use super::place::layout_of;
+use super::{Exit, Failure, Global};
+use crate::control::{Client, ClientError, DomainState, DomainStatus, Reply, Request, StatusReport};
+use crate::model::{DaemonKind, DomainName, Routing};
+
+/// How often a status that is waited for is asked for again.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// Show domains, daemons, sessions, links, and what is not well
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rdsup status                   everything; exit 3 if something is not well
+  rdsup status private           one domain, with all its links
+  rdsup status --wait            return when every session is Established, after 30 s at most
+  rdsup status --wait=2m --json  the same with more patience, for programs")]
+pub struct Args {
+    /// Only this domain
+    pub domain: Option<DomainName>,
+
+    /// Wait until every session is Established, at most this long (30s if no time is given)
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = parse_duration)]
+    pub wait: Option<Duration>,
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
+    let socket = layout_of(global).control_socket();
+    let mut report = output::runtime()?.block_on(wait(&socket, args.domain.as_ref(), args.wait))?;
+    if let Some(name) = &args.domain {
+        let names: Vec<String> = report.domains.iter().map(|domain| domain.name.to_string()).collect();
+        report.domains.retain(|domain| &domain.name == name);
+        if report.domains.is_empty() {
+            let failure = Failure::new(format!("there is no domain {name}")).exit(Exit::Usage);
+            return Err(failure.hint(format!("there are: {}", names.join(", "))));
+        }
+    }
+    let ready = is_ready(&report, args.domain.as_ref());
+    if global.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&for_people(&report, args.domain.is_some()))?;
+    }
+    Ok(if ready { Exit::Done } else { Exit::NotReady })
+}
+
+/// Asks until all is well or the time is over. A supervisor that is not there yet is waited for too.
+async fn wait(socket: &Path, domain: Option<&DomainName>, patience: Option<Duration>) -> Result<StatusReport, Failure> {
+    let deadline = Instant::now() + patience.unwrap_or_default();
+    let mut interval = tokio::time::interval(ASK_EVERY);
+    loop {
+        interval.tick().await;
+        let over = Instant::now() >= deadline;
+        match ask(socket).await {
+            Ok(report) if over || is_ready(&report, domain) => return Ok(report),
+            Ok(_) => {}
+            Err(ClientError::NotRunning(_) | ClientError::BrokenOff { .. }) if !over => {}
+            Err(error @ ClientError::NotRunning(_)) => return Err(Failure::from(error).exit(Exit::NotReady)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+pub(super) async fn ask(socket: &Path) -> Result<StatusReport, ClientError> {
+    match Client::connect(socket).await?.call(&Request::Status { counters: true }).await? {
+        Reply::Status(report) => Ok(*report),
+        other => Err(ClientError::Call(crate::control::CallError::failed(format!("unexpected answer {other:?}")))),
+    }
+}
+
+fn is_ready(report: &StatusReport, domain: Option<&DomainName>) -> bool {
+    match domain {
+        Some(name) => report.domains.iter().filter(|status| &status.name == name).all(DomainStatus::is_well),
+        None => report.ready && report.domains.iter().all(DomainStatus::is_well),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| "not a time; try 30s or 2m".to_owned())?;
+    duration.try_into().map_err(|_| "a time to wait is not negative".to_owned())
+}
+
+fn for_people(report: &StatusReport, one: bool) -> String {
+    let mut text = String::new();
+    if !one {
+        let health = if report.ready { Health::Good } else { Health::Doubtful };
+        let words = styled(health.style(), &report.state_words);
+        let _ = write!(text, "rdsup {}  {}  {words}\n\n", report.version, report.config.display());
+    }
+    let mut tables = vec![domains(report), sessions(report, one)];
+    let mut links = Table::new(&["DOMAIN", "LINK", "PEER", "ROUTING", "STATE"]);
+    let mut drops = Table::new(&["DOMAIN", "INTERFACE", "DROPPED BECAUSE", ">PACKETS", ">BYTES"]);
+    for status in &report.domains {
+        let name = status.name.to_string();
+        for link in &status.links {
+            // A BGP link that is up has its session in the table above; only what tells more is shown.
+            if link.up && link.routing == Routing::Bgp && !status.sessions.is_empty() && !one {
+                continue;
+            }
+            let (health, state) = if link.up { (Health::Good, "up") } else { (Health::Bad, "down") };
+            let routing = match link.routing {
+                Routing::Bgp => "bgp",
+                Routing::Static => "static",
+            };
+            let cells = [&name, &link.interface, link.peer.as_str(), routing, state];
+            links.row(health, cells.map(str::to_owned));
+        }
+        for drop in &status.drops {
+            let (packets, bytes) = (drop.packets.to_string(), output::bytes(drop.bytes));
+            drops.row(Health::Good, [name.clone(), drop.interface.clone(), drop.reason.clone(), packets, bytes]);
+        }
+    }
+    tables.extend([links, drops]);
+    let tables: Vec<String> = tables.iter().filter(|table| !table.is_empty()).map(Table::text).collect();
+    text += &tables.join("\n");
+    let problems = report.problems.iter().map(|problem| ("", problem)).chain(
+        report.domains.iter().flat_map(|status| status.problems.iter().map(|problem| (status.name.as_str(), problem))),
+    );
+    let problems: Vec<String> = problems
+        .map(|(domain, problem)| {
+            let domain = if domain.is_empty() { String::new() } else { format!("{domain}: ") };
+            styled(Health::Bad.style(), &output::harmless(&format!("  {domain}{problem}"))) + "\n"
+        })
+        .collect();
+    if !problems.is_empty() {
+        let _ = write!(text, "\n{}\n{}", styled(HEADING, "PROBLEMS"), problems.concat());
+    }
+    text
+}
+
+fn domains(report: &StatusReport) -> Table {
+    let mut table =
+        Table::new(&["DOMAIN", "STATE", "DAEMON", ">PID", ">UPTIME", ">RESTARTS", ">SESSIONS", "DESCRIPTION"]);
+    for status in &report.domains {
+        let health = match status.state {
+            DomainState::Up => Health::Good,
+            DomainState::Starting | DomainState::Stopping | DomainState::Degraded => Health::Doubtful,
+            DomainState::Failed => Health::Bad,
+        };
+        let established = status.sessions.iter().filter(|session| session.is_established()).count();
+        let sessions =
+            if status.sessions.is_empty() { String::new() } else { format!("{established}/{}", status.sessions.len()) };
+        let daemon = status.daemon.as_ref();
+        table.row(
+            health,
+            [
+                status.name.to_string(),
+                status.state.as_str().to_owned(),
+                daemon
+                    .filter(|daemon| daemon.kind != DaemonKind::None)
+                    .map(|daemon| format!("{} {}", daemon.kind.as_str(), daemon.state))
+                    .unwrap_or_default(),
+                daemon.and_then(|daemon| daemon.pid).map(|pid| pid.to_string()).unwrap_or_default(),
+                daemon.and_then(|daemon| daemon.uptime_seconds).map(output::duration).unwrap_or_default(),
+                daemon.map(|daemon| daemon.restarts.to_string()).unwrap_or_default(),
+                sessions,
+                status.description.clone().unwrap_or_default(),
+            ],
+        );
+    }
+    table
+}
+
+fn sessions(report: &StatusReport, one: bool) -> Table {
+    output::sessions_table(report.domains.iter().flat_map(|status| {
+        let domain = (!one).then_some(status.name.as_str());
+        status.sessions.iter().map(move |session| (domain, session))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> StatusReport {
+        let now = jiff::Timestamp::now().as_second();
+        let session = |name: &str, state: &str, error: Option<&str>| crate::daemons::Session {
+            name: format!("rd-{name}"),
+            peer: name.to_owned(),
+            protocol: format!("rd_{name}"),
+            remote_asn: Some(crate::model::Asn(65001)),
+            local_asn: None,
+            address: None,
+            interface: None,
+            state: state.to_owned(),
+            since: Some(now - 11_100),
+            imported: 3,
+            filtered: 1,
+            exported: 2,
+            families: Vec::new(),
+            last_error: error.map(str::to_owned),
+            neighbor_id: None,
+            hold_seconds: None,
+        };
+        let domain = |name: &str| DomainName::new(name).expect("a legal name");
+        let mut report = StatusReport {
+            version: "0.1.0".to_owned(),
+            config: "/etc/rdsup/rdsup.toml".into(),
+            run_dir: "/run/rdsup".into(),
+            ready: false,
+            state_words: String::new(),
+            domains: vec![
+                DomainStatus {
+                    name: domain("internet"),
+                    description: Some("upstream".to_owned()),
+                    state: DomainState::Up,
+                    daemon: Some(crate::control::DaemonStatus {
+                        kind: DaemonKind::Bird,
+                        state: "running".to_owned(),
+                        pid: Some(4711),
+                        uptime_seconds: Some(11_100),
+                        restarts: 0,
+                        last_exit: None,
+                    }),
+                    sessions: vec![session("private", "Established", None)],
+                    links: Vec::new(),
+                    drops: vec![crate::control::Drop {
+                        interface: "rd-private".to_owned(),
+                        reason: "spoofed source".to_owned(),
+                        packets: 12,
+                        bytes: 1500,
+                    }],
+                    problems: Vec::new(),
+                },
+                DomainStatus {
+                    name: domain("private"),
+                    description: None,
+                    state: DomainState::Degraded,
+                    daemon: None,
+                    sessions: vec![session("internet", "Idle", Some("Socket: No route to host"))],
+                    links: vec![crate::control::LinkStatus {
+                        interface: "rd-internet".to_owned(),
+                        peer: domain("internet"),
+                        up: false,
+                        routing: Routing::Bgp,
+                    }],
+                    drops: Vec::new(),
+                    problems: vec!["rd-internet is down".to_owned()],
+                },
+            ],
+            problems: Vec::new(),
+        };
+        report.conclude();
+        report
+    }
+
+    #[test]
+    fn status_shows_what_is_not_well_at_a_glance() {
+        let text = anstream::adapter::strip_str(&for_people(&report(), false)).to_string();
+        let wanted = "\
+rdsup 0.1.0  /etc/rdsup/rdsup.toml  1 of 2 domains up, 1 of 2 sessions Established
+
+DOMAIN    STATE     DAEMON         PID  UPTIME  RESTARTS  SESSIONS  DESCRIPTION
+internet  up        bird running  4711   3h 5m         0       1/1  upstream
+private   degraded  -                -       -         -       0/1  -
+
+DOMAIN    SESSION      PEER         AS  STATE          FOR  IN  FILTERED  OUT  LAST ERROR
+internet  rd-private   private   65001  Established  3h 5m   3         1    2  -
+private   rd-internet  internet  65001  Idle         3h 5m   3         1    2  Socket: No route to host
+
+DOMAIN   LINK         PEER      ROUTING  STATE
+private  rd-internet  internet  bgp      down
+
+DOMAIN    INTERFACE   DROPPED BECAUSE  PACKETS   BYTES
+internet  rd-private  spoofed source        12  1.5 kB
+
+PROBLEMS
+  private: rd-internet is down
+";
+        assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn ready_means_every_domain_up_and_every_session_established() {
+        let mut report = report();
+        assert!(!is_ready(&report, None));
+        assert!(is_ready(&report, Some(&report.domains[0].name)));
+        report.domains.truncate(1);
+        report.conclude();
+        assert!(is_ready(&report, None));
+        "OpenConfirm".clone_into(&mut report.domains[0].sessions[0].state);
+        assert!(!is_ready(&report, None));
+    }
+
+    #[test]
+    fn a_time_to_wait_is_written_as_people_write_it() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert!(parse_duration("private").is_err_and(|error| error.ends_with("try 30s or 2m")));
+        assert_eq!(parse_duration("5"), Ok(Duration::from_secs(5)));
+        assert!(parse_duration("-5s").is_err());
+    }
+}
