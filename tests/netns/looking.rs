@@ -1,0 +1,189 @@
+//! Looking at a machine from outside of rdsup: with `birdc`, `ip` and `nft`, with pings and connections.
+
+use crate::machine::{Background, Machine, SOON, eventually, words};
+
+impl Machine {
+    /// The process id of a domain's BIRD, inside: the one that runs in its namespace.
+    pub fn bird(&self, domain: &str) -> Option<String> {
+        let inside = self.run(&["ip", "netns", "pids", domain]).stdout;
+        let birds = self.run(&["pgrep", "-x", "bird"]).stdout;
+        birds.lines().find(|id| inside.lines().any(|other| other.trim() == *id)).map(str::to_owned)
+    }
+
+    /// What a domain's BIRD answers to `command`.
+    pub fn birdc(&self, domain: &str, command: &str) -> String {
+        let socket = format!("/run/rdsup/{domain}/bird.ctl");
+        let mut argv = vec!["birdc", "-s", &socket];
+        argv.extend(words(command));
+        self.run(&argv).stdout
+    }
+
+    /// The line of `show protocols` for one protocol: it holds the time of the last change of state.
+    pub fn session(&self, domain: &str, protocol: &str) -> String {
+        let all = self.birdc(domain, "show protocols");
+        all.lines().find(|line| line.split_whitespace().next() == Some(protocol)).unwrap_or_default().to_owned()
+    }
+
+    /// Whether a session is established.
+    pub fn established(&self, domain: &str, protocol: &str) -> bool {
+        self.session(domain, protocol).contains("Established")
+    }
+
+    /// The routes of a domain's kernel to a prefix, both families.
+    pub fn routes_to(&self, domain: &str, prefix: &str) -> String {
+        let family = if prefix.contains(':') { "-6" } else { "-4" };
+        self.within(domain, &format!("ip {family} route show {prefix}")).stdout
+    }
+
+    /// Whether an echo request from `domain` is answered; one second is enough for a veth.
+    pub fn pings(&self, domain: &str, address: &str) -> bool {
+        self.within(domain, &format!("ping -n -c 1 -W 1 {address}")).status.success()
+    }
+
+    /// The packets that each named counter of a domain's table has seen.
+    pub fn counters(&self, domain: &str) -> Vec<(String, u64)> {
+        let text = self.within(domain, "nft -j list counters table inet rdsup").ok();
+        let json: serde_json::Value = serde_json::from_str(&text).expect("nft prints JSON");
+        let list = json["nftables"].as_array().expect("a list of objects");
+        list.iter()
+            .filter_map(|object| object.get("counter"))
+            .map(|counter| {
+                let name = counter["name"].as_str().expect("a counter has a name").to_owned();
+                (name, counter["packets"].as_u64().expect("a counter counts"))
+            })
+            .collect()
+    }
+
+    /// The names of the counters that rise while `action` runs.
+    pub fn rising(&self, domain: &str, action: impl FnOnce()) -> Vec<String> {
+        let before = self.counters(domain);
+        action();
+        let after = self.counters(domain);
+        after.into_iter().filter(|counter| !before.contains(counter)).map(|(name, _)| name).collect()
+    }
+
+    /// Listens on a TCP port in a namespace (`None`: the machine's own), answering each connection with a line.
+    #[track_caller]
+    pub fn listen(&self, domain: Option<&str>, address: &str, port: u16) -> Background {
+        const SERVER: &str = r#"
+            use IO::Socket::IP;
+            my $s = IO::Socket::IP->new(LocalHost => $ARGV[0], LocalPort => $ARGV[1], Listen => 5, ReuseAddr => 1) or die "$@";
+            while (my $c = $s->accept) { print $c "hello\n"; close $c; }
+        "#;
+        let port = port.to_string();
+        let mut argv = enter_domain(domain);
+        argv.extend(["perl", "-e", SERVER, address, &port]);
+        let mut server = self.spawn(&argv);
+        eventually(SOON, &format!("a listener on {address} port {port}"), || {
+            assert!(server.is_running(), "the listener ended: {}", server.complaint());
+            let mut argv = enter_domain(domain);
+            argv.extend(["ss", "-Hltn", "sport", "=", &port]);
+            self.run(&argv).stdout.contains(address)
+        });
+        server
+    }
+
+    /// Whether a TCP connection from a namespace (`None`: the machine's own) is answered with the listener's line.
+    pub fn connects(&self, domain: Option<&str>, address: &str, port: u16) -> bool {
+        const CLIENT: &str = r#"
+            use IO::Socket::IP;
+            my $s = IO::Socket::IP->new(PeerHost => $ARGV[0], PeerPort => $ARGV[1], Timeout => 2) or die "$@";
+            alarm 2; print scalar <$s>;
+        "#;
+        let port = port.to_string();
+        let mut argv = enter_domain(domain);
+        argv.extend(["perl", "-e", CLIENT, address, &port]);
+        self.run(&argv).stdout == "hello\n"
+    }
+
+    /// Sends a neighbor solicitation with hop limit 255 from `domain` to any address. Its code is 7, which nobody else uses.
+    #[track_caller]
+    pub fn discovers(&self, domain: &str, source: &str, destination: &str) {
+        const SENDER: &str = r#"
+            use Socket qw(:all);
+            my ($from, $to) = map { pack_sockaddr_in6(0, inet_pton(AF_INET6, $_)) } @ARGV;
+            socket(my $s, AF_INET6, SOCK_RAW, 58) or die "socket: $!";
+            setsockopt($s, 41, 16, 255) or die "hop limit: $!";
+            bind($s, $from) or die "bind: $!";
+            send($s, pack("CCnN", 135, 7, 0, 0) . inet_pton(AF_INET6, $ARGV[1]), 0, $to) or die "send: $!";
+        "#;
+        self.run(&["ip", "netns", "exec", domain, "perl", "-e", SENDER, source, destination]).ok();
+        // What has not arrived by now on a veth was dropped.
+        self.run(&["sleep", "0.3"]).ok();
+    }
+
+    /// Counts what reaches a hook of a domain after rdsup's own chains, in a table of the test's own.
+    pub fn watch(&self, domain: &str, hook: &str, matching: &str) {
+        let table = format!(
+            "table inet probe {{ counter seen {{ }}; chain c {{ type filter hook {hook} priority 200; {matching} counter name seen; }}; }}"
+        );
+        self.run(&[
+            "ip",
+            "netns",
+            "exec",
+            domain,
+            "nft",
+            &format!("add table inet probe; delete table inet probe; {table}"),
+        ])
+        .ok();
+    }
+
+    /// How many packets [`Machine::watch`] has seen.
+    pub fn watched(&self, domain: &str) -> u64 {
+        let text = self.within(domain, "nft -j list counter inet probe seen").ok();
+        let json: serde_json::Value = serde_json::from_str(&text).expect("nft prints JSON");
+        let counters = json["nftables"].as_array().expect("a list of objects");
+        counters.iter().find_map(|object| object["counter"]["packets"].as_u64()).expect("the counter of the probe")
+    }
+
+    /// Everything that rdsup could leave behind, as text to compare.
+    ///
+    /// Its own log stays, so that one can read afterwards what happened; so does the lock's empty file, because a lock
+    /// file that is removed while someone else opens it locks nothing.
+    pub fn traces(&self) -> String {
+        self.sh(r"
+            echo == namespaces; ls /run/netns
+            echo == interfaces; ip -o link | sed 's/ qdisc .*//'; ip -o addr | sed 's/ tentative//; s/valid_lft.*//'
+            echo == routes; ip -4 route; ip -6 route
+            echo == filter; nft list ruleset
+            echo == processes; pgrep -ax 'rdsup|bird' || true
+            echo == files; find /run /var/lib -type f -print -o -type s -print |
+                grep -vxE '/run/rdsup/(log/rdsup.log|rdsup.lock)' | sort
+            echo == directories; [ ! -d /run/rdsup ] || find /run/rdsup -mindepth 1 -type d ! -name log
+            ")
+    }
+
+    /// Fails unless everything is, within a moment, as [`Machine::traces`] said before.
+    #[track_caller]
+    pub fn assert_left_as(&self, clean: &str) {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        // Processes and interfaces go a moment after what held them; after that a difference is one.
+        while std::time::Instant::now() < end {
+            if self.traces() == clean {
+                return;
+            }
+        }
+        let now = self.traces();
+        let only = |these: &str, those: &str| {
+            these.lines().filter(|line| !those.lines().any(|other| other == *line)).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(now, clean, "left behind:\n{}\nlost:\n{}\n", only(&now, clean), only(clean, &now));
+    }
+
+    /// What `plan` prints; it must succeed.
+    #[track_caller]
+    pub fn plan(&self) -> String {
+        self.rdsup("plan").ok()
+    }
+
+    /// Fails unless `plan` finds nothing to do.
+    #[track_caller]
+    pub fn assert_converged(&self) {
+        let plan = self.plan();
+        assert!(plan.to_lowercase().contains("nothing to do"), "the plan is not empty:\n{plan}");
+    }
+}
+
+fn enter_domain(domain: Option<&str>) -> Vec<&str> {
+    domain.map_or_else(Vec::new, |domain| vec!["ip", "netns", "exec", domain])
+}

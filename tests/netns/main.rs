@@ -1,0 +1,26 @@
+//! rdsup on the real kernel, with real BIRD and real packets.
+//!
+//! Every test has a throwaway machine of its own (see [`machine::Machine`]): namespaces for network, mounts and processes,
+//! which an ordinary user gets inside a user namespace. What needs several user ids is ignored with that reason and run
+//! by root (`.ci/tests netns`).
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests are the outside world: they start programs and wait for them with a deadline"
+)]
+
+mod access;
+mod ask;
+mod errors;
+mod external;
+mod host;
+mod inside;
+mod lifecycle;
+mod links;
+mod looking;
+mod machine;
+mod packets;
+mod readme;
+mod recovery;
+mod routes;
+mod said;
+mod sessions;

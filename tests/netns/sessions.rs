@@ -1,0 +1,46 @@
+//! What a BGP session between two domains insists on.
+
+use std::time::Duration;
+
+use crate::machine::{Machine, SOON, eventually, throughout};
+
+#[test]
+fn every_session_is_established_when_start_with_wait_returns() {
+    let machine = Machine::demo();
+    for (domain, protocol) in
+        [("private", "rd_internet"), ("internet", "rd_private"), ("internet", "rd_hostile"), ("hostile", "rd_internet")]
+    {
+        assert!(machine.established(domain, protocol), "{domain} {protocol}: {}", machine.session(domain, protocol));
+    }
+}
+
+#[test]
+fn a_session_whose_packets_have_crossed_a_router_is_refused() {
+    let machine = Machine::demo();
+    // Every BGP packet of private now looks as if one router had forwarded it.
+    machine.sh("ip netns exec private nft 'table inet router { chain c { type filter hook postrouting priority 300;
+             tcp dport 179 ip6 hoplimit set 254; tcp sport 179 ip6 hoplimit set 254; }; }'");
+    // Both ends, because what private says now does not reach internet: not even that the session is over.
+    machine.birdc("private", "restart rd_internet");
+    machine.birdc("internet", "restart rd_private");
+    eventually(SOON, "the session goes down", || !machine.established("internet", "rd_private"));
+    // It is tried again each second.
+    throughout(Duration::from_secs(5), "the session is refused", || {
+        !machine.established("internet", "rd_private") && !machine.established("private", "rd_internet")
+    });
+    machine.line("ip netns exec private nft delete table inet router");
+    eventually(SOON, "the session comes back with hop limit 255", || machine.established("internet", "rd_private"));
+}
+
+#[test]
+fn a_peer_with_the_wrong_as_number_gets_no_session() {
+    let machine = Machine::demo();
+    machine.unattended();
+    machine.sh(
+        "cd /run/rdsup/private; sed 's/65002/65009/g' bird.conf >/srv/machine/wrong.conf; chmod 644 /srv/machine/wrong.conf",
+    );
+    machine.birdc("private", "configure \"/srv/machine/wrong.conf\"");
+    eventually(SOON, "the session goes down", || !machine.established("internet", "rd_private"));
+    throughout(Duration::from_secs(3), "the session is refused", || !machine.established("internet", "rd_private"));
+    assert!(machine.established("internet", "rd_hostile"), "the other session is not touched");
+}
