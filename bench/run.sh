@@ -1,0 +1,99 @@
+#!/bin/bash
+# Measures rdsup against wiring by a shell loop, both in this one invocation and in a throwaway machine (namespaces for
+# network, mounts and processes). Numbers of different invocations or machines are not comparable; ratios are.
+# A missed target is reported and is no failure. Usage: bench/run.sh PATH-OF-RDSUP [LEAVES] [ROUNDS]
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+PATH=$PATH:/usr/sbin:/sbin
+
+if [ "${RDSUP_BENCH_INSIDE:-}" != yes ]; then
+    rdsup=$(readlink -f "${1:-target/release/rdsup}")
+    own=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+    [ "$(id -u)" = 0 ] || own+=(--user --map-root-user)
+    # Not exec: the shell must be there to reap the daemons that the loop orphans.
+    RDSUP_BENCH_INSIDE=yes "${own[@]}" bash "$here/run.sh" "$rdsup" "${2:-50}" "${3:-3}"
+    exit
+fi
+
+rdsup=$1
+count=$2
+rounds=$3
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/lib
+mkdir -p /run/netns /run/bench
+ip link set lo up
+file=/run/bench/hub.toml
+
+{
+    printf '[domain.hub]\nasn = 4200000000\nfamilies = ["ipv4"]\n'
+    printf 'loopback = ["198.51.100.1/32"]\nnetworks = ["198.51.100.0/24"]\n'
+    for ((i = 1; i <= count; i++)); do
+        block="10.$((i / 256)).$((i % 256))"
+        network="$block.0/24"
+        printf '[domain.leaf-%d]\nasn = %d\nfamilies = ["ipv4"]\n' "$i" $((4200000000 + i))
+        printf 'loopback = ["%s.1/32"]\nnetworks = ["%s"]\n' "$block" "$network"
+        printf '[[link]]\nbetween = ["hub", "leaf-%d"]\n' "$i"
+        printf '[link.into.hub]\nroutes = ["%s"]\npackets = ["icmp"]\n' "$network"
+        printf '[link.into.leaf-%d]\nroutes = ["198.51.100.0/24"]\npackets = ["icmp"]\n' "$i"
+    done
+} >"$file"
+
+now() { echo "$EPOCHREALTIME"; }
+# Seconds or milliseconds since a moment, with two decimals.
+since() { awk -v from="$1" -v to="$(now)" -v by="${2:-1}" 'BEGIN { printf "%.2f\n", (to - from) * by }'; }
+median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+
+# Both networks are complete when every session is established and the last routes are in the kernel. The loop's hub
+# passes everything on to everyone; with rdsup nobody asked for transit, so that the hub's kernel has every leaf's
+# network and the last leaf's has the hub's.
+loop_up() { bash "$here/shell-loop.sh" up "$count" /run/bench/loop >/dev/null; }
+loop_down() { bash "$here/shell-loop.sh" down /run/bench/loop; }
+rdsup_up() {
+    "$rdsup" -q -c "$file" start --detach --wait >/dev/null
+    until ip -n "leaf-$count" route show proto bird | grep -q '^198\.51\.100\.0/24'; do sleep 0.05; done
+    until [ "$(ip -n hub route show proto bird | grep -c '^10\.')" -ge "$count" ]; do sleep 0.05; done
+}
+rdsup_down() { "$rdsup" -q -c "$file" stop >/dev/null; }
+
+loop_times=()
+rdsup_times=()
+for ((round = 1; round <= rounds; round++)); do
+    start=$(now)
+    loop_up
+    loop_times+=("$(since "$start")")
+    loop_down
+    start=$(now)
+    rdsup_up
+    rdsup_times+=("$(since "$start")")
+    echo "round $round: shell loop ${loop_times[-1]} s, rdsup ${rdsup_times[-1]} s" >&2
+    if [ "$round" -lt "$rounds" ]; then rdsup_down; fi
+done
+
+resident=$(awk '$1 == "VmRSS:" { printf "%.1f\n", $2 / 1024 }' "/proc/$(pgrep -xo rdsup)/status")
+answer_times=()
+for _ in {1..20}; do
+    start=$(now)
+    "$rdsup" -c "$file" ctl hub show bgp summary >/run/bench/summary
+    answer_times+=("$(since "$start" 1000)")
+done
+established=$(grep -c Established /run/bench/summary || true)
+[ "$established" -ge "$count" ] || { echo "error: ctl shows $established of $count sessions" >&2; exit 1; }
+rdsup_down
+
+loop=$(printf '%s\n' "${loop_times[@]}" | median)
+own=$(printf '%s\n' "${rdsup_times[@]}" | median)
+answer=$(printf '%s\n' "${answer_times[@]}" | median)
+ratio=$(awk -v a="$own" -v b="$loop" 'BEGIN { printf "%.2f\n", a / b }')
+
+row() { printf '%-58s %10s %10s   %s\n' "$@"; }
+# judged WHAT VALUE LIMIT UNIT
+judged() {
+    row "$1" "$2$4" "$3$4" "$(awk -v a="$2" -v b="$3" 'BEGIN { print a <= b ? "met" : "MISSED" }')"
+}
+echo
+row "hub and $count leaves, medians of $rounds rounds in turns" measured target ""
+row "shell loop, to all sessions and the last route" "$loop s" "" ""
+row "rdsup start, checks and filters included, to the same" "$own s" "" ""
+judged "ratio rdsup / shell loop" "$ratio" 0.75 ""
+judged "rdsup ctl hub show bgp summary, whole process (of 20)" "$answer" 15 " ms"
+judged "supervisor, resident memory" "$resident" 25 " MB"
