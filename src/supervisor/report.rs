@@ -42,15 +42,23 @@ pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) ->
     report
 }
 
-/// How many sessions are not Established yet; a daemon that cannot be asked counts with all of its own.
-pub async fn sessions_missing(view: &View) -> usize {
-    let missing = view.network.domains.iter().map(|domain| async move {
+/// A domain with a session that is not Established, and how many it has; a daemon that cannot be asked counts with all.
+///
+/// The domain with the most sessions is asked first and the first one found is enough: while a network comes up its
+/// daemons have better things to do than to be asked, all of them a hundred times a second.
+pub async fn first_unestablished(view: &View) -> Option<(&DomainName, usize)> {
+    let mut domains: Vec<(usize, &Domain)> =
+        view.network.domains.iter().map(|domain| (expected_sessions(view, domain), domain)).collect();
+    domains.sort_by_key(|(expected, _)| std::cmp::Reverse(*expected));
+    for (expected, domain) in domains.into_iter().filter(|(expected, _)| *expected > 0) {
         let established = sessions(view, domain)
             .await
             .map_or(0, |sessions| sessions.iter().filter(|session| session.is_established()).count());
-        expected_sessions(view, domain).saturating_sub(established)
-    });
-    join_all(missing).await.into_iter().sum()
+        if established < expected {
+            return Some((&domain.name, expected - established));
+        }
+    }
+    None
 }
 
 fn expected_sessions(view: &View, domain: &Domain) -> usize {

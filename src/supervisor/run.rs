@@ -286,13 +286,12 @@ impl Loop {
         if self.ready.wait && self.ready.on_ready.is_some() {
             self.publish();
             let view = self.view.borrow().clone();
-            let missing = report::sessions_missing(&view).await;
-            let patient = self.ready.started.elapsed() < ESTABLISHED_WITHIN;
-            if missing > 0 && patient {
-                return;
-            }
-            if missing > 0 {
-                tracing::warn!("{missing} sessions are not Established after {} s", ESTABLISHED_WITHIN.as_secs());
+            if let Some((domain, missing)) = report::first_unestablished(&view).await {
+                if self.ready.started.elapsed() < ESTABLISHED_WITHIN {
+                    return;
+                }
+                let (missing, seconds) = (count(missing, "session"), ESTABLISHED_WITHIN.as_secs());
+                tracing::warn!(%domain, "{missing} not Established after {seconds} s");
             }
         }
         if let Some(on_ready) = self.ready.on_ready.take() {
