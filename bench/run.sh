@@ -50,8 +50,8 @@ loop_up() { bash "$here/shell-loop.sh" up "$count" /run/bench/loop >/dev/null; }
 loop_down() { bash "$here/shell-loop.sh" down /run/bench/loop; }
 rdsup_up() {
     "$rdsup" -q -c "$file" start --detach --wait >/dev/null
-    until ip -n "leaf-$count" route show proto bird | grep -q '^198\.51\.100\.0/24'; do sleep 0.05; done
-    until [ "$(ip -n hub route show proto bird | grep -c '^10\.')" -ge "$count" ]; do sleep 0.05; done
+    until ip -n "leaf-$count" route show proto bird | grep -q '^198\.51\.100\.0/24'; do sleep 0.01; done
+    until [ "$(ip -n hub route show proto bird | grep -c '^10\.')" -ge "$count" ]; do sleep 0.01; done
 }
 rdsup_down() { "$rdsup" -q -c "$file" stop >/dev/null; }
 

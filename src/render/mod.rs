@@ -154,9 +154,19 @@ impl Rendered {
 
 /// Renders every domain, or says everything that is in the way.
 pub fn render(network: &Network, templates: &Templates, secrets: &Secrets) -> Result<Rendered, Vec<RenderError>> {
+    render_part(network, &network.domains, templates, secrets)
+}
+
+/// The same for some domains of the network. They do not depend on each other, so parts can be rendered at the same time.
+pub fn render_part(
+    network: &Network,
+    part: &[Domain],
+    templates: &Templates,
+    secrets: &Secrets,
+) -> Result<Rendered, Vec<RenderError>> {
     let mut domains = BTreeMap::new();
     let mut errors = Vec::new();
-    for domain in &network.domains {
+    for domain in part {
         match render_domain(network, domain, templates, secrets) {
             Ok(rendered) => {
                 domains.insert(domain.name.clone(), rendered);

@@ -14,7 +14,7 @@ use crate::config::{self, Problem, Problems};
 use crate::daemons::{DaemonError, of_kind};
 use crate::model::{DomainName, Network, Origin, PasswordFile};
 use crate::plan::{Desired, Layout};
-use crate::render::{self, Rendered, Secret, Secrets, Templates, UNPRIVILEGED_CHECK};
+use crate::render::{self, RenderError, Rendered, Secret, Secrets, Templates, UNPRIVILEGED_CHECK};
 use crate::sys::{self, Machine};
 
 /// How many daemons' parsers run at the same time.
@@ -121,7 +121,7 @@ pub fn prepare(path: &Path, disclosure: Disclosure, state_dir: Option<&Path>) ->
     if !faults.is_empty() {
         return Err(PrepareError::Faults(faults));
     }
-    let rendered = render::render(&network, &templates, &secrets).map_err(|errors| {
+    let rendered = render_in_halves(&network, &templates, &secrets).map_err(|errors| {
         PrepareError::Faults(
             errors.iter().map(|error| fault(&network, error.origin, error, error.hint().map(str::to_owned))).collect(),
         )
@@ -129,6 +129,23 @@ pub fn prepare(path: &Path, disclosure: Disclosure, state_dir: Option<&Path>) ->
     let layout = Layout::new(&network.settings.run_dir, &network.settings.state_dir);
     let desired = Desired::of(&network, &rendered, &layout);
     Ok(Prepared { network: Arc::new(network), warnings: loaded.warnings, rendered, desired, layout })
+}
+
+/// With many domains the templates are most of what `start` computes, so two threads share them.
+fn render_in_halves(network: &Network, templates: &Templates, secrets: &Secrets) -> Result<Rendered, Vec<RenderError>> {
+    let (first, second) = network.domains.split_at(network.domains.len() / 2);
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| render::render_part(network, first, templates, secrets));
+        let second = render::render_part(network, second, templates, secrets);
+        (first.join().unwrap_or_else(|failed| std::panic::resume_unwind(failed)), second)
+    });
+    match (first, second) {
+        (Ok(mut rendered), Ok(more)) => {
+            rendered.domains.extend(more.domains);
+            Ok(rendered)
+        }
+        (first, second) => Err([first.err(), second.err()].into_iter().flatten().flatten().collect()),
+    }
 }
 
 /// No configuration is larger than this; what goes on longer is a device or a mistake.
