@@ -18,7 +18,7 @@ use crate::render::{self, RenderError, Rendered, Secret, Secrets, Templates, UNP
 use crate::sys::{self, Machine};
 
 /// How many daemons' parsers run at the same time.
-const CHECKS_AT_ONCE: usize = 8;
+const CHECKS_AT_ONCE: usize = 2;
 
 /// How many pieces the packet filters are checked in, when there are many.
 const FILTER_PIECES: usize = 3;

@@ -13,7 +13,7 @@ use crate::sys::netns::Namespace;
 use crate::sys::{SysError, nft};
 
 /// How many filters are loaded at the same time: three quarters of loading is waiting for the kernel (RCU).
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 24;
 
 impl Machine {
     /// Loads each domain's filter into a new namespace. Answers with those that the kernel or `nft` refused.
