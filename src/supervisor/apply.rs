@@ -3,7 +3,7 @@
 //! A step that fails stops what depends on it and nothing else: a domain whose filter could not be loaded gets no link, an
 //! interface that could not be made gets no address, and every other domain goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::model::{DomainName, InterfaceName};
-use crate::plan::{Action, Plan, Stage, Step};
+use crate::plan::{Action, Stage, Step};
 
 /// How many domains are worked on at the same time. Loading a filter is mostly waiting for the kernel (RCU), so more than
 /// there are processors; measured best near 8.
@@ -58,9 +58,13 @@ impl Outcome {
     }
 }
 
-/// Carries out the steps of one stage.
-pub async fn stage<H: Hands>(hands: &Arc<H>, plan: &Plan, stage: Stage, outcome: &mut Outcome) {
-    let Some(domains) = plan.stages().remove(&stage) else { return };
+/// Carries out the steps of one stage, those of each domain in their order.
+pub async fn stage<H: Hands>(
+    hands: &Arc<H>,
+    stage: Stage,
+    domains: BTreeMap<DomainName, Vec<Step>>,
+    outcome: &mut Outcome,
+) {
     let gate = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
     for (_, steps) in domains {
@@ -167,12 +171,11 @@ fn interface(action: &Action) -> Option<&InterfaceName> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Mutex;
 
     use super::*;
     use crate::model::Origin;
-    use crate::plan::VethEnd;
+    use crate::plan::{Plan, VethEnd};
 
     /// Hands that refuse some steps and remember the others.
     struct FakeHands {
@@ -220,8 +223,8 @@ mod tests {
     async fn run(refused: &'static str) -> (Outcome, BTreeMap<DomainName, Vec<String>>) {
         let hands = Arc::new(FakeHands { refused, done: Mutex::default() });
         let mut outcome = Outcome::default();
-        for each in [Stage::Namespaces, Stage::Links, Stage::Addresses] {
-            stage(&hands, &small_plan(), each, &mut outcome).await;
+        for (each, domains) in small_plan().stages() {
+            stage(&hands, each, domains, &mut outcome).await;
         }
         let done = hands.done.lock().unwrap().clone();
         (outcome, done)

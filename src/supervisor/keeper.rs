@@ -143,7 +143,7 @@ impl Keeper {
                         self.daemon_step(&step, &desired, &recover, &mut applied).await;
                     }
                 }
-                _ => apply::stage(&self.machine, &todo, stage, &mut outcome).await,
+                _ => apply::stage(&self.machine, stage, domains, &mut outcome).await,
             }
             if stage == Stage::Namespaces {
                 self.quarantine(&outcome, &observed).await;
@@ -198,9 +198,8 @@ impl Keeper {
 
     /// Daemons of these domains that nobody watches would be in the way of new ones. Answers with the domains that had one.
     async fn end_strays(&self, domains: impl Iterator<Item = &DomainName>) -> Vec<DomainName> {
-        let watched = |domain: &DomainName| self.processes.report(domain).is_some_and(|report| report.pid.is_some());
         let sockets: BTreeMap<PathBuf, DomainName> = domains
-            .filter(|domain| !watched(domain))
+            .filter(|domain| !self.processes.has_process(domain))
             .map(|domain| (self.layout.socket(domain, DaemonKind::Bird), domain.clone()))
             .collect();
         if sockets.is_empty() {
@@ -226,7 +225,7 @@ impl Keeper {
         match step.action {
             Action::StartDaemon { .. } => {
                 // It runs, and yet not where it should: its namespace was replaced under it.
-                if self.processes.report(domain).is_some_and(|report| report.pid.is_some()) {
+                if self.processes.has_process(domain) {
                     self.stop_daemons(std::iter::once(domain), applied).await;
                 }
                 self.processes.want(domain, daemon.kind, recover.contains(domain));

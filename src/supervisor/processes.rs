@@ -15,8 +15,8 @@ use crate::daemons::{DaemonError, Place, RoutingDaemon, of_kind};
 use crate::model::{DaemonKind, DomainName};
 use crate::plan::Layout;
 use crate::supervise::{Action, Event, ExitReason, Machine as Life, Report, State, StopSignal};
-use crate::sys::Machine;
 use crate::sys::process::{ExitStatus, MountPlan, Output, Process, Signal, Spawn};
+use crate::sys::{Machine, digest};
 
 /// How often a daemon that is not ready yet is asked again.
 const ASK_EVERY: Duration = Duration::from_millis(10);
@@ -119,7 +119,8 @@ impl Processes {
     fn entry(&mut self, domain: &DomainName, kind: DaemonKind, recover: bool) -> bool {
         let Some(daemon) = of_kind(kind) else { return false };
         let place = Place::in_directory(kind, &self.layout.domain_dir(domain));
-        let seed = jitter_seed(domain);
+        // Jitter must differ between domains, not between runs.
+        let seed = digest(domain.as_str());
         self.entries.entry(domain.clone()).or_insert_with(|| Entry {
             life: Life::new(seed),
             daemon,
@@ -133,6 +134,11 @@ impl Processes {
     /// Whether the domain's daemon is watched here.
     pub fn knows(&self, domain: &DomainName) -> bool {
         self.entries.get(domain).is_some_and(|entry| entry.life.state() != State::Stopped)
+    }
+
+    /// Whether the domain's daemon has a process now.
+    pub fn has_process(&self, domain: &DomainName) -> bool {
+        self.entries.get(domain).is_some_and(|entry| entry.life.pid().is_some())
     }
 
     /// Stops these daemons and waits until they have left. Those that would not are named in the answer.
@@ -384,12 +390,4 @@ fn tell(domain: &DomainName, report: &Report) {
         Report::Stable => tracing::debug!(%domain, "daemon {report}"),
         _ => tracing::info!(%domain, "daemon {report}"),
     }
-}
-
-/// Jitter must differ between domains, not between runs: FNV-1a of the name.
-fn jitter_seed(domain: &DomainName) -> u64 {
-    domain
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

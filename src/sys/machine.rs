@@ -8,6 +8,8 @@ mod peers;
 mod records;
 mod rehearsal;
 
+pub use records::digest;
+
 use std::collections::HashMap;
 use std::panic;
 use std::path::{Path, PathBuf};

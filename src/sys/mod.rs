@@ -18,4 +18,4 @@ pub mod sandbox;
 pub mod sysctl;
 
 pub use error::{StepError, SysError};
-pub use machine::Machine;
+pub use machine::{Machine, digest};

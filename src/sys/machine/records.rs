@@ -41,7 +41,7 @@ pub(super) struct DaemonRecord {
 }
 
 /// FNV-1a: tells a text from an altered one. Nobody gains by a collision, who could write the file as well.
-pub(super) fn digest(text: &str) -> u64 {
+pub fn digest(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
