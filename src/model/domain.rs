@@ -162,6 +162,8 @@ pub struct Interface {
     pub input: Packets,
     /// Whether a source must be routed back through this interface (strict reverse path).
     pub source_check: bool,
+    /// Sources that leave by this interface with its own address (masquerading); host bits are zero.
+    pub masquerade: Vec<IpNet>,
     /// Where it was declared.
     pub origin: Origin,
 }
@@ -224,10 +226,45 @@ pub struct Neighbor {
     pub max_prefixes: u32,
     /// The longest AS path accepted.
     pub max_path: u32,
+    /// What this domain is to the neighbor (RFC 9234); the neighbor must then claim the matching role.
+    pub role: Option<Role>,
+    /// Whether routes are checked against the domain's RPKI caches, if it has any.
+    pub rpki: bool,
+    /// Whether a range over everything, such as `any`, takes in the default route too.
+    pub accept_default: bool,
     /// Where its TCP MD5 password (RFC 2385) is kept.
     pub password: Option<PasswordFile>,
     /// Where it was declared.
     pub origin: Origin,
+}
+
+/// What a domain is to a BGP neighbor: the local role of RFC 9234.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Of whom the neighbor buys transit.
+    Provider,
+    /// Who buys transit of the neighbor.
+    Customer,
+    /// An equal.
+    Peer,
+    /// A route server, which the neighbor is a client of.
+    RsServer,
+    /// A client of the neighbor, which is a route server.
+    RsClient,
+}
+
+impl Role {
+    /// The word that the configuration and BIRD use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Customer => "customer",
+            Self::Peer => "peer",
+            Self::RsServer => "rs_server",
+            Self::RsClient => "rs_client",
+        }
+    }
 }
 
 /// A file whose first line is a password. The file is read only by what needs the secret.

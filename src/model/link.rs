@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::{DomainName, InterfaceName, Origin, Packets, PrefixPattern};
+use super::{Alias, DomainName, InterfaceName, Nat, Origin, Packets, PrefixPattern};
 
 /// A veth pair between two domains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Link {
     pub mtu: Option<u32>,
     /// The longest AS path accepted over the link.
     pub max_path: u32,
+    /// The end that is the other's provider (RFC 9234), if the file says so.
+    pub provider: Option<DomainName>,
     /// Where it was declared.
     pub origin: Origin,
 }
@@ -79,6 +81,25 @@ pub struct Accept {
     pub preference: Option<u32>,
     /// The most prefixes accepted, for each family.
     pub max_prefixes: u32,
+    /// Domains that the receiver may also reach through the sender; empty means none.
+    pub transit: Vec<DomainName>,
+    /// Sources of the sender that the receiver sees as one address.
+    pub nat: Vec<Nat>,
+    /// Prefixes of the sender that the receiver sees as others.
+    pub alias: Vec<Alias>,
+    /// Where each of them is written.
+    pub lines: AcceptLines,
     /// Where it was declared.
     pub origin: Origin,
+}
+
+/// Where the entries of an [`Accept`] are written, so that an answer can name the line that decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AcceptLines {
+    /// For each of `routes`, in the same order.
+    pub routes: Vec<Origin>,
+    /// For each of `packets`, in the same order.
+    pub packets: Vec<Origin>,
+    /// For each of `transit`, in the same order.
+    pub transit: Vec<Origin>,
 }

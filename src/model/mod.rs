@@ -8,14 +8,20 @@ mod link;
 mod names;
 mod packets;
 mod prefix;
+mod rpki;
+mod service;
+mod translation;
 
 pub use domain::{
-    DaemonKind, Domain, ExtraText, Families, Family, Interface, Neighbor, PasswordFile, Route, RouteKind,
+    DaemonKind, Domain, ExtraText, Families, Family, Interface, Neighbor, PasswordFile, Role, Route, RouteKind,
 };
-pub use link::{Accept, Link, LinkEnd, Routing};
-pub use names::{Asn, DomainName, InterfaceName, InvalidName, NeighborName};
+pub use link::{Accept, AcceptLines, Link, LinkEnd, Routing};
+pub use names::{Asn, CacheName, DomainName, InterfaceName, InvalidName, NeighborName, ServiceName};
 pub use packets::{PacketMatch, Packets, PortProtocol, PortRange};
 pub use prefix::PrefixPattern;
+pub use rpki::RpkiCache;
+pub use service::{Endpoint, Exposure, Service};
+pub use translation::{Alias, Nat};
 
 use std::path::PathBuf;
 
@@ -28,6 +34,10 @@ pub struct Network {
     pub domains: Vec<Domain>,
     /// Every link, in the order of the file.
     pub links: Vec<Link>,
+    /// Every service, in the order of the file.
+    pub services: Vec<Service>,
+    /// Every RPKI cache, in the order of the file.
+    pub rpki: Vec<RpkiCache>,
 }
 
 impl Network {

@@ -154,6 +154,20 @@ name_type!(
     |what, name| check_lowercase_name(what, name, 30, "at most 30 characters")
 );
 
+name_type!(
+    /// The name of a service: `^[a-z][a-z0-9-]{0,29}$`.
+    ServiceName,
+    "service name",
+    |what, name| check_lowercase_name(what, name, 30, "at most 30 characters")
+);
+
+name_type!(
+    /// The name of an RPKI cache: `^[a-z][a-z0-9-]{0,29}$`.
+    CacheName,
+    "cache name",
+    |what, name| check_lowercase_name(what, name, 30, "at most 30 characters")
+);
+
 /// An autonomous system number (RFC 6793), never 0, 23456 or 4294967295.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

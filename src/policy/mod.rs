@@ -12,6 +12,7 @@ mod link;
 mod martians;
 mod origin;
 mod routes;
+mod translation;
 mod verdict;
 
 pub use addresses::{AddressSet, Destinations, PerFamily};
@@ -21,4 +22,5 @@ pub use link::{LinkPolicy, link_families, link_policy, own_prefixes, session_add
 pub use martians::{BOGONS, MARTIAN_DESTINATIONS, MARTIAN_SOURCES, martian_destinations, martian_sources};
 pub use origin::{KernelRoute, KernelRouteKind, LinkedRoute, PREFERENCE, kernel_routes, linked_routes, originated};
 pub use routes::{NeighborPolicy, RouteFilter, link_routes, neighbor_families, neighbor_policy};
+pub use translation::{Offer, hidden, offered_hosts, offers, shown};
 pub use verdict::{Packet, Transport, Verdict, verdict};

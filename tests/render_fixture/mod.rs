@@ -66,7 +66,7 @@ pub fn domain(text: &str, asn: u32, loopback: &[&str], networks: &[&str]) -> Dom
 }
 
 pub fn accept(routes: &[&str], packets: Packets) -> Accept {
-    Accept { routes: patterns(routes), packets, preference: None, max_prefixes: 1000, origin: Origin::default() }
+    Accept { routes: patterns(routes), packets, max_prefixes: 1000, ..Accept::default() }
 }
 
 /// A link between `first` and `second`, with what each accepts.
@@ -85,6 +85,7 @@ pub fn link(mark: u32, first: &str, first_accept: Accept, second: &str, second_a
         routing: Routing::Bgp,
         mtu: None,
         max_path: 64,
+        provider: None,
         origin: Origin { line: 50 + mark },
     }
 }
@@ -99,6 +100,8 @@ pub fn network(domains: Vec<Domain>, links: Vec<Link>) -> Network {
         },
         domains,
         links,
+        services: Vec::new(),
+        rpki: Vec::new(),
     }
 }
 
@@ -166,6 +169,9 @@ pub fn edge() -> Network {
         preference: Some(200),
         max_prefixes: 1_000_000,
         max_path: 100,
+        role: None,
+        rpki: true,
+        accept_default: false,
         password: Some(PasswordFile(PathBuf::from("/etc/rdsup/keys/transit"))),
         origin: Origin { line: 20 },
     };
@@ -228,6 +234,7 @@ pub fn interface(text: &str, addresses: &[&str], outside: bool) -> Interface {
         packets: Vec::new(),
         input: Vec::new(),
         source_check: false,
+        masquerade: Vec::new(),
         origin: Origin::default(),
     }
 }

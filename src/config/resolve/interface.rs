@@ -37,6 +37,7 @@ pub fn interfaces(known: &mut Known<'_>, report: &mut Report<'_>) {
             packets: packets::packets(&raw.packets, report),
             input: packets::packets(&raw.input, report),
             source_check: false,
+            masquerade: Vec::new(),
             origin: origin(&raw.name.span, report),
         });
     }

@@ -130,6 +130,7 @@ fn link<'f>(
         routing,
         mtu,
         max_path: max_path?,
+        provider: None,
         origin: origin(&raw.between.span, report),
     };
     Some((KnownLink { link, raw, accept: accepted }, addresses))
@@ -259,6 +260,7 @@ fn accept(
             .and_then(|number| values::within("`max_prefixes`", number, 1..=u32::MAX, report))
             .unwrap_or(MAX_PREFIXES),
         origin: origin(&receiver.span, report),
+        ..Accept::default()
     }
 }
 

@@ -110,6 +110,8 @@ pub(super) fn network(source: &Path, file: &raw::File, report: &mut Report<'_>) 
         settings,
         domains: domains.known.into_iter().map(|known| known.domain).collect(),
         links: links.into_iter().map(|known| known.link).collect(),
+        services: Vec::new(),
+        rpki: Vec::new(),
     }
 }
 
