@@ -9,10 +9,18 @@ use rdsup::model::{DaemonKind, Family, Network, PrefixPattern, Routing};
 
 const COMMENTED: &str = include_str!("../conf/rdsup.toml");
 
+/// One file is there.
+fn one_file(path: &Path) -> Result<String, String> {
+    if path != Path::new("/y") {
+        return Err("it is not there".to_owned());
+    }
+    Ok("10.1.0.0/16 # ours\n\n192.0.2.0/24 le 28\n\u{1F600}\n".to_owned())
+}
+
 /// Reads `text` and shows all that is said about it; shows must not panic either.
 fn read_and_show(text: &str) {
     let source = Path::new("rdsup.toml");
-    let problems = match config::read(source, text) {
+    let problems = match config::read(source, text, &mut one_file) {
         Ok(loaded) => {
             assert_sound(&loaded.network);
             Problems::new(source, text, loaded.warnings)
@@ -35,7 +43,7 @@ fn assert_sound(network: &Network) {
         let mut marks = HashSet::new();
         for (link, own, peer) in network.links_of(&domain.name) {
             assert!(names.insert(own.interface.as_str()), "interfaces of {} collide", domain.name);
-            assert!(link.mark > 0 && link.mark <= u32::MAX >> 1 && marks.insert(link.mark));
+            assert!(link.mark > 0 && link.mark < 1 << 30 && marks.insert(link.mark));
             assert!(network.domain(&peer.domain).is_some() && own.domain != peer.domain);
             assert!(link.routing == Routing::Static || domain.asn.is_some());
             assert!(link.routing == Routing::Bgp || own.accept.routes.iter().all(PrefixPattern::is_exact));
@@ -62,6 +70,7 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("[[domain.a.route]]\nto = \"0.0.0.0/0\"\n".to_owned()),
         Just("[[domain.a.interface]]\nname = \"eth0\"\naddress = [\"10.0.0.1/24\"]\n".to_owned()),
         Just("[prefixes]\nx = [\"@y\", \"@x\"]\ny = [\"@x\"]\n".to_owned()),
+        Just("[prefixes]\nx = { file = \"/y\" }\n".to_owned()),
         Just("\"\"\"".to_owned()),
         Just("é\u{1F600}\u{7f}\t\r\n".to_owned()),
         Just("a.b.c = { d = [[1], {}], 'e' = 1e9 }\n".to_owned()),

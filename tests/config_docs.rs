@@ -9,6 +9,11 @@ use serde_json::Value;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// No file is there.
+fn no_files(_: &Path) -> Result<String, String> {
+    Err("there is no such file".to_owned())
+}
+
 fn commented_file() -> String {
     fs::read_to_string(format!("{ROOT}/conf/rdsup.toml")).expect("conf/rdsup.toml")
 }
@@ -16,7 +21,7 @@ fn commented_file() -> String {
 #[test]
 fn the_commented_file_reads_without_problems() {
     let text = commented_file();
-    match config::read(Path::new("conf/rdsup.toml"), &text) {
+    match config::read(Path::new("conf/rdsup.toml"), &text, &mut no_files) {
         Ok(loaded) => assert!(loaded.warnings.is_empty(), "{:#?}", loaded.warnings),
         Err(problems) => panic!("{}", problems.render(false)),
     }

@@ -3,10 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use rdsup::config::{self, Loaded};
-use rdsup::model::{DaemonKind, Domain, Link, Network, PacketMatch, PortProtocol, PortRange, RouteKind, Routing};
+use rdsup::model::{DaemonKind, Domain, Link, Network, PacketMatch, PortProtocol, PortRange, Role, RouteKind, Routing};
+
+/// No file is there.
+fn no_files(_: &Path) -> Result<String, String> {
+    Err("there is no such file".to_owned())
+}
 
 fn load(text: &str) -> Loaded {
-    config::read(Path::new("test.toml"), text).unwrap_or_else(|problems| panic!("{}", problems.render(false)))
+    config::read(Path::new("test.toml"), text, &mut no_files)
+        .unwrap_or_else(|problems| panic!("{}", problems.render(false)))
 }
 
 fn network(text: &str) -> Network {
@@ -145,7 +151,7 @@ fn packets_are_read_in_every_form() {
 fn a_link_keeps_its_mark_when_others_come_and_its_ends_are_turned_around() {
     let alone = network(&two_domains("", "", ""));
     let mark = only_link(&alone).mark;
-    assert!((1..=u32::MAX >> 1).contains(&mark));
+    assert!((1..1 << 30).contains(&mark));
     let turned = network(&two_domains("", "", "").replace("[\"zeta\", \"alpha\"]", "[\"alpha\", \"zeta\"]"));
     assert_eq!(only_link(&turned).mark, mark);
     let more = "[[link]]\nbetween = [\"zeta\", \"alpha\"]\nname = \"b\"\n";
@@ -316,7 +322,7 @@ fn the_run_dir_of_a_broken_file_is_still_found() {
 #[test]
 fn problems_are_one_line_each_as_text_and_objects_as_json() {
     let text = "[domain.a]\nasn = 0\nnetworks = [\"10.0.0.1/8\"]\nrouter_id = \"1.1.1.1\"\n";
-    let problems = config::read(Path::new("x.toml"), text).expect_err("two mistakes");
+    let problems = config::read(Path::new("x.toml"), text, &mut no_files).expect_err("two mistakes");
     let lines: Vec<String> = problems.to_string().lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 2);
     assert!(lines[0].starts_with("x.toml:2:7: AS number 0 is reserved"), "{}", lines[0]);
@@ -325,4 +331,142 @@ fn problems_are_one_line_each_as_text_and_objects_as_json() {
     assert_eq!(json["problems"][0]["line"], 2);
     assert_eq!(json["problems"][0]["severity"], "error");
     assert_eq!(json["problems"][1]["hint"], "the prefix meant is probably 10.0.0.0/8");
+}
+
+/// Two domains of which `zeta` sees `alpha` through translations, and three lines of `into.zeta`.
+fn translated(translations: &str) -> String {
+    let routes = "routes = [\"10.2.0.0/16 le 24\", \"fd02::/48\"]";
+    let wider = "routes = [\"10.2.0.0/16 le 24\", \"fd02::/48\", \"192.0.2.1/32\", \"198.18.5.0/24\"]";
+    two_domains("", "", "").replace(routes, &format!("{wider}\n{translations}"))
+}
+
+#[test]
+fn translations_are_one_table_or_a_list() {
+    let one = translated(
+        "nat = { from = [\"10.2.1.0/24\"], to = \"192.0.2.1\" }\nalias = { real = \"10.2.5.0/24\", seen = \"198.18.5.0/24\" }",
+    );
+    let list = translated(
+        "nat = [{ from = [\"10.2.1.0/24\"], to = \"192.0.2.1\" }]\nalias = [{ real = \"10.2.5.0/24\", seen = \"198.18.5.0/24\" }]",
+    );
+    for text in [one, list] {
+        let network = network(&text);
+        let accept = &only_link(&network).ends[0].accept;
+        let ([nat], [alias]) = (accept.nat.as_slice(), accept.alias.as_slice()) else { panic!("one of each") };
+        assert_eq!((nat.from[0].to_string(), nat.to.to_string()), ("10.2.1.0/24".to_owned(), "192.0.2.1".to_owned()));
+        assert_eq!(nat.origin.line, 17);
+        assert_eq!((alias.real.to_string(), alias.seen.to_string()), ("10.2.5.0/24".into(), "198.18.5.0/24".into()));
+        assert_eq!(alias.origin.line, 18);
+    }
+}
+
+#[test]
+fn every_entry_of_what_is_accepted_knows_its_line() {
+    let more = "[prefixes]\nlist = [\n\"10.2.0.0/16\",\n\"10.2.4.0/24\",\n]\n";
+    let text = two_domains("", "", more)
+        .replace("routes = [\"10.2.0.0/16 le 24\", \"fd02::/48\"]", "routes = [\n\"@list\",\n\"fd02::/48\"]")
+        .replace("\"tcp/80,443\", \"udp", "\"tcp/80,443\",\n\"udp");
+    let network = network(&text);
+    let lines = |lines: &[rdsup::model::Origin]| lines.iter().map(|origin| origin.line).collect::<Vec<_>>();
+    let [zeta, alpha] = &only_link(&network).ends;
+    assert_eq!(lines(&zeta.accept.lines.routes), [17, 17, 18]);
+    assert_eq!(zeta.accept.routes.len(), 3);
+    assert_eq!(lines(&alpha.accept.lines.packets), [21, 22, 22, 22, 22, 22]);
+    assert_eq!(alpha.accept.packets.len(), 6);
+}
+
+const THREE: &str = r#"
+[domain.omega]
+asn = 65003
+loopback = ["10.3.0.1/32", "fd03::1/128"]
+
+[[link]]
+between = ["zeta", "omega"]
+provider = "omega"
+[link.into.zeta]
+routes = ["10.3.0.1/32", "fd03::1/128"]
+[link.into.omega]
+routes = ["10.1.0.0/16", "fd01::/48", "10.2.0.0/16"]
+transit = [
+  "alpha"]
+
+[[service]]
+name = "wiki"
+domain = "zeta"
+at = "10.1.9.10:443/tcp"
+expose = [{ to = "alpha" }, { to = "omega", as = "10.1.0.5:8443" }]
+
+[[service]]
+name = "dns"
+domain = "zeta"
+at = "[fd01::53]:53/udp"
+expose = [{ to = "alpha" }]
+
+[[rpki]]
+name = "validator"
+domain = "zeta"
+address = "10.1.0.9"
+"#;
+
+#[test]
+fn services_transit_and_roles_are_read() {
+    let network = network(&two_domains(UPLINKS, "", THREE).replace("name = \"by-address\"", MORE_OF_NEIGHBOR));
+    let link = &network.links[1];
+    assert_eq!(link.provider.as_ref().map(rdsup::model::DomainName::as_str), Some("omega"));
+    let accept = &link.ends[1].accept;
+    assert_eq!(accept.transit.iter().map(rdsup::model::DomainName::as_str).collect::<Vec<_>>(), ["alpha"]);
+    assert_eq!(accept.lines.transit[0].line, link.origin.line + 7);
+    let [wiki, dns] = network.services.as_slice() else { panic!("two services") };
+    assert_eq!((wiki.at.to_string(), wiki.protocol), ("10.1.9.10:443".to_owned(), PortProtocol::Tcp));
+    assert_eq!(wiki.expose[0].seen(wiki), wiki.at);
+    assert_eq!(wiki.expose[1].seen(wiki).to_string(), "10.1.0.5:8443");
+    assert_eq!((dns.at.to_string(), dns.protocol), ("[fd01::53]:53".to_owned(), PortProtocol::Udp));
+    let [cache] = network.rpki.as_slice() else { panic!("one cache") };
+    assert_eq!((cache.name.as_str(), cache.port), ("validator", 323));
+    let neighbors = &domain(&network, "zeta").neighbors;
+    assert_eq!(
+        (neighbors[0].role, neighbors[0].rpki, neighbors[0].accept_default),
+        (Some(Role::RsClient), false, true)
+    );
+    assert_eq!((neighbors[1].role, neighbors[1].rpki, neighbors[1].accept_default), (None, true, false));
+}
+
+const MORE_OF_NEIGHBOR: &str = "name = \"by-address\"\nrole = \"rs_client\"\nrpki = false\naccept_default = true";
+
+#[test]
+fn an_interface_that_masquerades_is_outside() {
+    let text =
+        UPLINKS.replace("address = [\"192.0.2.1/24\"]", "address = [\"192.0.2.1/24\"]\nmasquerade = [\"10.1.0.0/16\"]");
+    let network = network(&two_domains(&text, "", ""));
+    let interface = &domain(&network, "zeta").interfaces[1];
+    assert!(interface.outside && !interface.source_check);
+    assert_eq!(interface.masquerade[0].to_string(), "10.1.0.0/16");
+}
+
+/// Reads the lists of `[prefixes]` in `more` as what `zeta` accepts, with `file` as every file.
+fn accepted_of_file(more: &str, file: &str) -> Vec<String> {
+    let text = two_domains("", "", more)
+        .replace("routes = [\"10.2.0.0/16 le 24\", \"fd02::/48\"]", "routes = [\"10.2.0.0/16\", \"@all\"]");
+    let mut asked = Vec::new();
+    let mut open = |path: &Path| {
+        asked.push(path.to_owned());
+        Ok(file.to_owned())
+    };
+    let network = config::read(Path::new("test.toml"), &text, &mut open).expect("a sound file").network;
+    assert_eq!(asked, [PathBuf::from("/lists/irr")]);
+    only_link(&network).ends[0].accept.routes.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_list_may_be_kept_in_a_file() {
+    let file = "# remark\n198.51.100.0/24 ge 25 le 28 # why\n\n  192.0.2.0/24\r\n192.0.2.0/24\n";
+    let routes = accepted_of_file("[prefixes]\nall = { file = \"/lists/irr\" }", file);
+    assert_eq!(routes, ["10.2.0.0/16", "192.0.2.0/24", "198.51.100.0/24 ge 25 le 28"]);
+}
+
+#[test]
+fn a_file_is_read_once_and_nothing_in_it_is_accepted_twice() {
+    let lists = "[prefixes]\nall = [\"203.0.113.0/24\", \"@irr\", \"@again\", \"192.0.2.0/24\", \"10.2.0.0/16\"]\n\
+                 irr = { file = \"/lists/irr\" }\nagain = { file = \"/lists/irr\" }";
+    let routes = accepted_of_file(lists, "192.0.2.0/24\n10.2.0.0/16\n192.0.0.0/24\n203.0.113.0/24\n");
+    assert_eq!(routes, ["10.2.0.0/16", "203.0.113.0/24", "192.0.0.0/24", "192.0.2.0/24"]);
 }

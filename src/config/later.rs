@@ -9,13 +9,10 @@ use super::problem::Report;
 
 /// Raw type ("" is the top of the file) and the keys in it.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["service", "switch"]),
-    ("Domain", &["program", "rule", "rpki", "service", "nat", "alias", "transit"]),
-    ("Interface", &["masquerade", "underlay"]),
+    ("", &["switch"]),
+    ("Domain", &["program", "rule"]),
+    ("Interface", &["underlay"]),
     ("Route", &["table"]),
-    ("Neighbor", &["rpki", "role"]),
-    ("Link", &["provider", "role", "nat", "alias", "transit"]),
-    ("Accept", &["nat", "alias", "transit"]),
     ("Extra", &["frr"]),
 ];
 

@@ -7,7 +7,8 @@
 //!                                       all ─▶ Problems
 //! ```
 //!
-//! Nothing here opens a file: `source` is only a name for messages.
+//! Nothing here opens a file: `source` is only a name for messages, and whoever calls [`read`] gives it a function that reads
+//! the files of prefixes.
 
 mod at;
 mod later;
@@ -19,6 +20,8 @@ mod shape;
 
 pub use problem::{Problem, Problems, Related, Severity};
 pub use reference::reference;
+pub use resolve::{protocol_name, protocol_number};
+pub use shape::nearest;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -46,17 +49,20 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads a file's text; `source` is its name, for messages.
+/// How the text of another file is had, or in words why it cannot be.
+pub type ReadText<'r> = dyn FnMut(&Path) -> Result<String, String> + 'r;
+
+/// Reads a file's text; `source` is its name, for messages, and `open` reads the files that it names.
 ///
 /// The error holds every error of the file, in the order of the file. Warnings are given only for a file without errors.
-pub fn read(source: &Path, text: &str) -> Result<Loaded, Problems> {
+pub fn read(source: &Path, text: &str, open: &mut ReadText<'_>) -> Result<Loaded, Problems> {
     let mut report = Report::new(text);
     let (mut tree, syntax) = DeTable::parse_recoverable(text);
     report_syntax(&syntax, &mut report);
     let syntax = report.count();
     shape::prune(&SCHEMA, &mut tree, &mut report);
     let network = match raw::File::deserialize(toml::de::Deserializer::from(tree)) {
-        Ok(file) => Some(resolve::network(source, &file, &mut report)),
+        Ok(file) => Some(resolve::network(source, &file, open, &mut report)),
         Err(error) => {
             report.error(&error.span().unwrap_or(0..0), error.message());
             None

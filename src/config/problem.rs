@@ -43,11 +43,47 @@ pub struct Related {
     span: Span,
 }
 
+/// A line of a file that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Excerpt {
+    path: PathBuf,
+    number: u32,
+    /// The line, or as much of it as is shown.
+    text: String,
+    span: Span,
+}
+
+impl Excerpt {
+    /// Line `number` of `path`, pointing at `part` of it.
+    pub(super) fn of_line(path: &Path, number: usize, line: &str, part: &str) -> Self {
+        /// How much of a line is shown; what is not text at all may have lines without end.
+        const LONGEST: usize = 120;
+        let start = line.find(part).unwrap_or(0);
+        let text = line[..line.floor_char_boundary(start + LONGEST)].to_owned();
+        let span = start..text.len().min(start + part.len());
+        Self { path: path.to_owned(), number: u32::try_from(number).unwrap_or(u32::MAX), text, span }
+    }
+
+    fn snippet(&self) -> Snippet<'_, Annotation<'_>> {
+        Snippet::source(&self.text)
+            .line_start(self.number as usize)
+            .path(self.path.to_string_lossy())
+            .annotation(AnnotationKind::Primary.span(self.span.clone()))
+    }
+
+    fn column(&self) -> u32 {
+        u32::try_from(self.text[..self.span.start].chars().count() + 1).unwrap_or(u32::MAX)
+    }
+}
+
 /// One thing that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
+    /// The file, where it is another one that the configuration names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// The line, counted from 1.
     pub line: u32,
     /// The column in characters, counted from 1.
@@ -60,6 +96,9 @@ pub struct Problem {
     pub related: Vec<Related>,
     #[serde(skip)]
     span: Span,
+    /// The line of another file that is wrong; `span` is then what asked for that file.
+    #[serde(skip)]
+    excerpt: Option<Excerpt>,
     /// Whether it says that something is absent: after a syntax error it may only have been lost in parsing.
     #[serde(skip)]
     absence: bool,
@@ -164,10 +203,28 @@ impl<'t> Report<'t> {
     fn add(&mut self, severity: Severity, span: &Span, message: String) -> &mut Problem {
         let span = self.lines.tidy(span);
         let (line, column) = self.lines.place(span.start);
-        let problem =
-            Problem { severity, line, column, message, hint: None, related: Vec::new(), span, absence: false };
-        self.problems.push(problem);
+        self.problems.push(Problem {
+            severity,
+            file: None,
+            line,
+            column,
+            message,
+            hint: None,
+            related: Vec::new(),
+            span,
+            excerpt: None,
+            absence: false,
+        });
         self.problems.last_mut().expect("a problem was just pushed")
+    }
+
+    /// Reports what is wrong in another file, which `asked` names.
+    pub(super) fn error_in(&mut self, excerpt: Excerpt, asked: &Span, message: impl fmt::Display) -> &mut Problem {
+        let problem = self.error(asked, message);
+        (problem.line, problem.column) = (excerpt.number, excerpt.column());
+        problem.file = Some(excerpt.path.clone());
+        problem.excerpt = Some(excerpt);
+        problem.see(asked, "asked for here")
     }
 
     /// Remembers that a key of a table could not be read, whole or in part, so that nobody misses it there.
@@ -203,7 +260,7 @@ impl<'t> Report<'t> {
         let mut index = 0;
         self.problems.retain(|problem| {
             index += 1;
-            index <= syntax || !(problem.absence || lines.contains(&problem.line))
+            index <= syntax || !(problem.absence || problem.file.is_none() && lines.contains(&problem.line))
         });
     }
 
@@ -214,9 +271,11 @@ impl<'t> Report<'t> {
             related.span = lines.tidy(&related.span);
             (related.line, related.column) = lines.place(related.span.start);
         }
-        problems.sort_by_key(|problem| problem.span.start);
+        problems.sort_by_key(|problem| (problem.span.start, problem.excerpt.as_ref().map_or(u32::MAX, |it| it.number)));
         // Two ways can lead to one mistake, such as a name used by a domain and by each of its links.
-        problems.dedup_by(|second, first| second.span == first.span && second.message == first.message);
+        problems.dedup_by(|second, first| {
+            (&second.span, &second.excerpt, &second.message) == (&first.span, &first.excerpt, &first.message)
+        });
         problems.into_iter().partition(|problem| problem.severity == Severity::Error)
     }
 }
@@ -266,14 +325,19 @@ impl Problems {
         let mut out = String::new();
         for problem in &self.list {
             // What is near is shown in one picture with the problem, what is far in one of its own.
+            let is_near = |related: &Related| problem.file.is_none() && related.line.abs_diff(problem.line) <= NEAR;
             let (near, far): (Vec<&Related>, Vec<&Related>) =
-                problem.related.iter().partition(|related| related.line.abs_diff(problem.line) <= NEAR);
-            let window = Window::around(&lines, near.iter().map(|related| &related.span).chain([&problem.span]));
-            let primary = AnnotationKind::Primary.span(window.clip(&problem.span, &self.text));
-            let near = near.into_iter().map(|related| {
-                AnnotationKind::Context.span(window.clip(&related.span, &self.text)).label(&related.message)
-            });
-            let snippet = window.snippet(&self.text, &path).annotation(primary).annotations(near);
+                problem.related.iter().partition(|related| is_near(related));
+            let snippet = if let Some(excerpt) = &problem.excerpt {
+                excerpt.snippet()
+            } else {
+                let window = Window::around(&lines, near.iter().map(|related| &related.span).chain([&problem.span]));
+                let primary = AnnotationKind::Primary.span(window.clip(&problem.span, &self.text));
+                let near = near.into_iter().map(|related| {
+                    AnnotationKind::Context.span(window.clip(&related.span, &self.text)).label(&related.message)
+                });
+                window.snippet(&self.text, &path).annotation(primary).annotations(near)
+            };
             let mut group: Group<'_> = problem.level().primary_title(&problem.message).element(snippet);
             for related in far {
                 let window = Window::around(&lines, [&related.span].into_iter());
@@ -327,7 +391,8 @@ impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.list.iter().enumerate() {
             let newline = if index == 0 { "" } else { "\n" };
-            write!(f, "{newline}{}:{problem}", self.source.display())?;
+            let file = problem.file.as_ref().unwrap_or(&self.source);
+            write!(f, "{newline}{}:{problem}", file.display())?;
         }
         Ok(())
     }

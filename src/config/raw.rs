@@ -3,10 +3,12 @@
 //! The doc comments here are what `rdsup schema` and `docs/configuration.md` say about a key. Values that need more than
 //! a type (prefixes, names, packets) are text at this stage; `resolve` reads them and points at the one that is wrong.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use std::borrow::Cow;
 
-use super::at::{At, Named};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer};
+
+use super::at::{At, ListOrTable, Named, Tables};
 
 /// A list of texts, each with its place.
 pub type Texts = Vec<At<String>>;
@@ -19,9 +21,10 @@ pub struct File {
     /// What concerns rdsup itself, and defaults for all domains.
     #[serde(default)]
     pub rdsup: Rdsup,
-    /// Named lists of prefix patterns, used as `"@name"` wherever patterns stand. A list may use other lists.
+    /// Named lists of prefix patterns, used as `"@name"` wherever patterns stand. A list is written here, and may then use
+    /// other lists, or kept in a file of its own, as in `{ file = "/etc/rdsup/irr.txt" }`, with one pattern to a line.
     #[serde(default)]
-    pub prefixes: Named<Texts>,
+    pub prefixes: Named<PrefixList>,
     /// The routing domains by name: `a` to `z`, `0` to `9` and `-`, at most 11 characters. `host` is the machine's own
     /// namespace, which is linked but never created, deleted or taken over.
     #[serde(default)]
@@ -29,6 +32,52 @@ pub struct File {
     /// Links between two domains.
     #[serde(default)]
     pub link: Vec<At<Link>>,
+    /// Single ports of a domain, opened to other domains.
+    #[serde(default)]
+    pub service: Vec<At<Service>>,
+    /// Caches of validated route origins (RFC 8210), against which routes of external neighbors are checked.
+    #[serde(default)]
+    pub rpki: Vec<At<Rpki>>,
+}
+
+/// A named list of prefix patterns.
+#[derive(Debug)]
+pub enum PrefixList {
+    /// Written out.
+    Written(Texts),
+    /// Kept in a file of its own.
+    Kept(PrefixFile),
+}
+
+/// A file of prefix patterns, one to a line. Empty lines mean nothing, and neither does what follows a `#`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixFile {
+    /// The absolute path of the file.
+    pub file: At<String>,
+}
+
+impl<'de> Deserialize<'de> for PrefixList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match ListOrTable::deserialize(deserializer)? {
+            ListOrTable::List(texts) => Self::Written(texts),
+            ListOrTable::Table(file) => Self::Kept(file),
+        })
+    }
+}
+
+impl JsonSchema for PrefixList {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PrefixList".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        ListOrTable::<String, PrefixFile>::json_schema(generator)
+    }
 }
 
 /// What concerns rdsup itself, and defaults for all domains.
@@ -140,7 +189,7 @@ pub struct Interface {
     #[schemars(extend("minimum" = 1280, "maximum" = 65535))]
     pub mtu: Option<At<u32>>,
     /// Whether it leads out of what the admin controls: then nothing is forwarded from it unless `packets` says so.
-    /// Without it, `true` where the interface carries a BGP neighbor.
+    /// Without it, `true` where the interface carries a BGP neighbor or has `masquerade`.
     pub outside: Option<At<bool>>,
     /// New flows accepted from an outside interface towards what the domain announces.
     #[serde(default)]
@@ -153,6 +202,11 @@ pub struct Interface {
     /// Whether a source must be routed back through this interface (strict reverse path). Without it, the opposite of
     /// `outside`.
     pub source_check: Option<At<bool>>,
+    /// Sources that leave by this interface with its own address (masquerading), such as `192.168.0.0/16`. An interface
+    /// that masquerades is an outside interface.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub masquerade: Texts,
 }
 
 /// A kind of interface.
@@ -251,8 +305,32 @@ pub struct Neighbor {
     /// The longest AS path accepted.
     #[schemars(extend("default" = 100, "minimum" = 1, "maximum" = 2000))]
     pub max_path: Option<At<u32>>,
+    /// What this domain is to the neighbor (RFC 9234). The neighbor must then claim the matching role.
+    pub role: Option<At<Role>>,
+    /// Whether its routes are checked against the domain's RPKI caches, where it has any.
+    #[schemars(extend("default" = true))]
+    pub rpki: Option<At<bool>>,
+    /// Whether a range over everything in `routes`, such as `any`, takes in the default route too.
+    #[schemars(extend("default" = false))]
+    pub accept_default: Option<At<bool>>,
     /// Its TCP MD5 password (RFC 2385).
     pub password: Option<Password>,
+}
+
+/// What a domain is to a BGP neighbor (RFC 9234).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The neighbor buys transit of this domain.
+    Provider,
+    /// This domain buys transit of the neighbor.
+    Customer,
+    /// They are equals.
+    Peer,
+    /// This domain is a route server, and the neighbor its client.
+    RsServer,
+    /// The neighbor is a route server, and this domain its client.
+    RsClient,
 }
 
 /// A password, kept outside of this file.
@@ -284,6 +362,8 @@ pub struct Link {
     /// The longest AS path accepted over the link.
     #[schemars(extend("default" = 64, "minimum" = 1, "maximum" = 2000))]
     pub max_path: Option<At<u32>>,
+    /// The end that is the other's provider: both ends of the session then claim their roles of RFC 9234.
+    pub provider: Option<At<String>>,
     /// What each end accepts from the other, by the receiver's name. An end without a table accepts nothing.
     #[serde(default)]
     pub into: Named<At<Accept>>,
@@ -316,4 +396,77 @@ pub struct Accept {
     /// The most prefixes accepted, for each family.
     #[schemars(extend("default" = 10_000, "minimum" = 1))]
     pub max_prefixes: Option<At<u32>>,
+    /// Domains that the receiver may also reach through the other end, as far as `routes` names their addresses.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub transit: Texts,
+    /// Addresses of the other end that the receiver sees as one: a table, or a list of tables.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub nat: Tables<Nat>,
+    /// Prefixes of the other end that the receiver sees as others: a table, or a list of tables.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub alias: Tables<Alias>,
+}
+
+/// Addresses of the other end that the receiver sees as one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nat {
+    /// Prefixes of the other end, all of one address family. They can open flows to the receiver, and never the other way.
+    pub from: At<Texts>,
+    /// The address that the receiver sees, which `routes` must accept.
+    pub to: At<String>,
+}
+
+/// A prefix of the other end that the receiver sees as another one, address by address and in both directions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alias {
+    /// The other end's own prefix.
+    pub real: At<String>,
+    /// As the receiver sees it: a prefix of the same length, which `routes` must accept.
+    pub seen: At<String>,
+}
+
+/// One port of one host, opened to the domains named and to nobody else.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Its name, unique in the file: `a` to `z`, `0` to `9` and `-`, at most 30 characters.
+    pub name: At<String>,
+    /// The domain that it is in.
+    pub domain: At<String>,
+    /// Where it answers, such as `"192.168.9.10:443/tcp"` or `"[2001:db8:2::10]:53/udp"`. The address is one of the domain's
+    /// `networks`, loopbacks or interfaces.
+    pub at: At<String>,
+    /// Who may use it.
+    pub expose: At<Vec<At<Expose>>>,
+}
+
+/// One domain that may use a service.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expose {
+    /// The domain, which has a link with the service's own.
+    pub to: At<String>,
+    /// Where that domain finds the service, such as `"198.51.100.5:443"`. Without it, where it answers.
+    #[serde(rename = "as")]
+    pub published: Option<At<String>>,
+}
+
+/// A cache of validated route origins, which the domain's daemon asks over TCP from inside the domain.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rpki {
+    /// Its name, unique in the domain: `a` to `z`, `0` to `9` and `-`, at most 30 characters.
+    pub name: At<String>,
+    /// The domain whose external neighbors are checked.
+    pub domain: At<String>,
+    /// The address of the cache.
+    pub address: At<String>,
+    /// Its port.
+    #[schemars(extend("default" = 323, "minimum" = 1))]
+    pub port: Option<At<u16>>,
 }

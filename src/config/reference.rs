@@ -8,7 +8,7 @@ use serde_json::Value;
 const INTRODUCTION: &str = include_str!("reference.md");
 
 /// The tables of the top in the order that one writes them; a schema sorts its keys.
-const ORDER: &[&str] = &["rdsup", "prefixes.NAME", "domain.NAME", "link"];
+const ORDER: &[&str] = &["rdsup", "prefixes.NAME", "domain.NAME", "link", "service", "rpki"];
 
 /// The text of `docs/configuration.md`.
 pub fn reference() -> String {
@@ -75,7 +75,7 @@ impl<'s> Tables<'s> {
         let target = self.resolve(property);
         let (heading, path, schema) = if target.get("properties").is_some() {
             (format!("[{inner}]"), inner, target)
-        } else if let Some(items) = target.get("items").map(|items| self.resolve(items)) {
+        } else if let Some(items) = items_of(target).map(|items| self.resolve(items)) {
             items.get("properties")?;
             (format!("[[{inner}]]"), inner, items)
         } else {
@@ -136,6 +136,12 @@ impl<'s> Tables<'s> {
             other => other.unwrap_or_default().to_owned(),
         }
     }
+}
+
+/// What a list holds, also of a value that may be a list or something else.
+fn items_of(schema: &Value) -> Option<&Value> {
+    let forms = schema.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+    forms.chain([schema]).find_map(|form| form.get("items"))
 }
 
 /// The words of an enumeration whose words are explained.

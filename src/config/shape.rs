@@ -82,6 +82,18 @@ impl<'s> Node<'s> {
     /// Whether the value may stay.
     fn value(self, value: &mut DeValue<'_>, span: &Span, place: &Place<'_>, report: &mut Report<'_>) -> bool {
         let (name, node) = self.resolve();
+        if let Some(forms) = node.forms(value) {
+            return match forms {
+                Ok(form) => form.value(value, span, place, report),
+                Err(words) => {
+                    let found = with_article(called(value));
+                    report
+                        .error(span, format!("{} must be {words}, not {found}", place.name()))
+                        .hint("docs/configuration.md shows how both are written");
+                    false
+                }
+            };
+        }
         if let Some(words) = node.words() {
             return is_one_of(name, &words, value, span, place, report);
         }
@@ -112,20 +124,31 @@ impl<'s> Node<'s> {
                 false
             }
             (_, value) => {
-                let mut found = value.type_str();
-                if found == "array" {
-                    found = "list";
-                }
-                let problem = report.error(
-                    span,
-                    format!("{} must be {}, not {}", place.name(), named_type(wanted), with_article(found)),
-                );
+                let found = with_article(called(value));
+                let problem =
+                    report.error(span, format!("{} must be {}, not {found}", place.name(), named_type(wanted)));
                 if let Some(hint) = type_hint(wanted, value) {
                     problem.hint(hint);
                 }
                 false
             }
         }
+    }
+
+    /// Of a value that may be written in several forms, the form that `value` has, or what the forms are called.
+    fn forms(self, value: &DeValue<'_>) -> Option<Result<Self, String>> {
+        let forms = self.get("anyOf").and_then(Value::as_array)?;
+        let wanted = |form: &&'s Value| self.at(form).resolve().1.get("type").and_then(Value::as_str);
+        let has_type = |wanted: Option<&str>| match value {
+            DeValue::Table(_) => wanted == Some("object"),
+            DeValue::Array(_) => wanted == Some("array"),
+            _ => false,
+        };
+        let found = forms.iter().find(|form| has_type(wanted(form)));
+        Some(found.map(|form| self.at(form)).ok_or_else(|| {
+            let names: Vec<&str> = forms.iter().map(|form| named_type(wanted(&form).unwrap_or_default())).collect();
+            names.join(" or ")
+        }))
     }
 
     fn limits(self) -> std::ops::RangeInclusive<i128> {
@@ -269,7 +292,7 @@ fn unknown_key(name: &str, key: &str, span: &Span, legal: &[&str], place: &Place
 }
 
 /// The legal word that looks most like what was written, if any looks much like it.
-pub(super) fn nearest<'w>(word: &str, legal: &[&'w str]) -> Option<&'w str> {
+pub fn nearest<'w>(word: &str, legal: &[&'w str]) -> Option<&'w str> {
     legal
         .iter()
         .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
@@ -287,6 +310,14 @@ pub(super) fn quoted(words: &[&str]) -> String {
             let first: Vec<String> = first.iter().map(|word| format!("{word:?}")).collect();
             format!("{} or {last:?}", first.join(", "))
         }
+    }
+}
+
+/// The word for a value's type.
+fn called(value: &DeValue<'_>) -> &'static str {
+    match value.type_str() {
+        "array" => "list",
+        other => other,
     }
 }
 
@@ -311,6 +342,7 @@ fn type_hint(wanted: &str, value: &DeValue<'_>) -> Option<String> {
         ("array", DeValue::String(text)) => Some(format!("write [{:?}]", &**text)),
         ("array", DeValue::Table(_)) => Some("write the table's name in double brackets, [[…]]".to_owned()),
         ("string", DeValue::Integer(number)) => Some(format!("write \"{number}\"")),
+        ("string", _) => Some("write one text in quotes".to_owned()),
         ("integer", DeValue::String(text)) if text.parse::<u32>().is_ok() => {
             Some(format!("write {text} without quotes"))
         }

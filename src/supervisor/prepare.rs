@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,7 +105,8 @@ impl std::error::Error for PrepareError {}
 /// Reads the file and renders everything. Touches nothing but files that it reads.
 pub fn prepare(path: &Path, disclosure: Disclosure, state_dir: Option<&Path>) -> Result<Prepared, PrepareError> {
     let text = read(path).map_err(|source| PrepareError::Unreadable { path: path.to_owned(), source })?;
-    let loaded = config::read(path, &text).map_err(PrepareError::Invalid)?;
+    let mut open = |path: &Path| read_regular(path).map_err(|error| error.to_string());
+    let loaded = config::read(path, &text, &mut open).map_err(PrepareError::Invalid)?;
     let mut network = loaded.network;
     // Generated files name it, and must not change with the directory that a command is typed in.
     if let Ok(source) = std::path::absolute(path) {
@@ -152,8 +155,26 @@ fn render_in_halves(network: &Network, templates: &Templates, secrets: &Secrets)
 const LARGEST_FILE: u64 = 64 << 20;
 
 fn read(path: &Path) -> io::Result<String> {
+    read_all(File::open(path)?)
+}
+
+/// Reads a file that the configuration names. Whoever opens a pipe or a device may wait for ever, and so would everybody
+/// who asks the supervisor for something.
+fn read_regular(path: &Path) -> io::Result<String> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::Error::from_raw_os_error(libc::EISDIR));
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("it is a pipe or a device, and not a file"));
+    }
+    read_all(file)
+}
+
+fn read_all(file: File) -> io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?.take(LARGEST_FILE).read_to_string(&mut text)?;
+    file.take(LARGEST_FILE).read_to_string(&mut text)?;
     if text.len() as u64 == LARGEST_FILE {
         return Err(io::Error::other("it is larger than 64 MiB"));
     }
@@ -195,7 +216,7 @@ fn templates(network: &Network, faults: &mut Vec<Fault>) -> Templates {
 
 fn overlay(network: &Network, templates: &mut Templates, directory: &Path, path: &Path, faults: &mut Vec<Fault>) {
     let name = path.strip_prefix(directory).unwrap_or(path).to_string_lossy().into_owned();
-    let result = match std::fs::read_to_string(path) {
+    let result = match read_regular(path) {
         Ok(text) => templates.overlay(&name, text).map_err(|error| error.to_string()),
         Err(error) => Err(format!("cannot read the template {}: {error}", path.display())),
     };
@@ -210,7 +231,7 @@ fn secrets(network: &Network, faults: &mut Vec<Fault>) -> Secrets {
     let neighbors = network.domains.iter().flat_map(|domain| &domain.neighbors);
     for (file, origin) in neighbors.filter_map(|neighbor| Some((neighbor.password.as_ref()?, neighbor.origin))) {
         let PasswordFile(path) = file;
-        match std::fs::read_to_string(path) {
+        match read_regular(path) {
             Ok(text) => {
                 secrets.insert(file.clone(), Secret::new(text.lines().next().unwrap_or_default()));
             }

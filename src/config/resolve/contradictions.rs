@@ -86,7 +86,6 @@ pub fn check(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report
         else {
             continue;
         };
-        overlap(first, second, report);
         sources(link, [first, second], report);
     }
 }
@@ -185,38 +184,15 @@ fn static_routes(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Re
     }
     for link in links.iter().filter(|link| link.link.routing == Routing::Static) {
         for (end, accepted) in link.link.ends.iter().zip(&link.accept) {
-            for item in &accepted.routes {
-                let to = item.pattern.prefix;
-                if let Some(first) = owners.insert((&end.domain, to), &item.span) {
+            for (pattern, span) in accepted.routes.iter() {
+                let to = pattern.prefix;
+                if let Some(first) = owners.insert((&end.domain, to), span) {
                     report
-                        .error(&item.span, format!("{:?} would have two routes to {to}", end.domain.as_str()))
+                        .error(span, format!("{:?} would have two routes to {to}", end.domain.as_str()))
                         .see(first, "the other one")
                         .hint("remove one, or give a [[route]] a `metric`");
                 }
             }
-        }
-    }
-}
-
-/// Two linked domains must not both own an address: neither could tell the other's packets from its own.
-fn overlap(first: &Known<'_>, second: &Known<'_>, report: &mut Report<'_>) {
-    let owned =
-        |known: &Known<'_>| -> Vec<(IpNet, Span)> { known.networks.iter().chain(&known.loopback).cloned().collect() };
-    let theirs = owned(second);
-    for (net, span) in owned(first) {
-        for (other, other_span) in &theirs {
-            if !(net.contains(other) || other.contains(&net)) {
-                continue;
-            }
-            // Points at the later of the two lines, as a duplicate would be.
-            let (later, earlier) =
-                if span.start > other_span.start { (&span, other_span) } else { (other_span, &span) };
-            let same =
-                if net == *other { format!("{net} belongs") } else { format!("{net} and {other} overlap, and belong") };
-            report
-                .error(later, format!("{same} to {:?} and {:?}, which are linked", first.name.value, second.name.value))
-                .see(earlier, "overlaps with this")
-                .hint("renumber one of them: `nat` and `alias` are not supported by this version of rdsup");
         }
     }
 }

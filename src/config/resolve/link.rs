@@ -7,13 +7,15 @@ use ipnet::IpNet;
 
 use super::domain::family_name;
 use super::neighbor::shared;
-use super::patterns::{Item, of_families};
-use super::{Accepted, Context, Domains, Known, KnownLink, origin, packets, values};
+use super::patterns::Patterns;
+use super::{Accepted, Context, Domains, Known, KnownLink, origin, packets, transit, translation, values};
 use crate::config::at::{At, Span};
 use crate::config::problem::Report;
 use crate::config::raw::{self, Texts};
-use crate::config::shape::nearest;
-use crate::model::{Accept, DaemonKind, DomainName, Families, Family, InterfaceName, Link, LinkEnd, Routing};
+use crate::config::shape::{nearest, quoted};
+use crate::model::{
+    Accept, AcceptLines, DaemonKind, DomainName, Families, Family, InterfaceName, Link, LinkEnd, Origin, Routing,
+};
 
 /// The longest name of a link: `rd-NAME` must fit into the 15 bytes of an interface name.
 const NAME_LENGTH: usize = 12;
@@ -77,7 +79,7 @@ fn link<'f>(
     // Everything below needs both domains; what can be said without them has been said.
     let Some([first, second]) = ends else {
         for (_, accept) in &raw.into.0 {
-            context.lists.items(&accept.routes, report);
+            context.lists.patterns(&accept.routes, report);
             packets::packets(&accept.packets, report);
         }
         return None;
@@ -95,6 +97,7 @@ fn link<'f>(
     if routing == Routing::Static {
         only_bgp("max_path", raw.max_path.as_ref(), report);
     }
+    let provider = provider(raw, routing, [first, second], report);
     let addresses = addresses(raw, families, report);
     let mut accepted = [Accepted::default(), Accepted::default()];
     let mut ends = Vec::with_capacity(2);
@@ -103,8 +106,11 @@ fn link<'f>(
         let accept = match table {
             Some((receiver, table)) => {
                 let routes = routes(table, families, routing, context, report);
-                let accept = accept(receiver, table, &routes, routing, report);
-                accepted[index] = Accepted { table: Some(&table.value), routes };
+                let translations = translation::translations(table, families, report);
+                let mut accept = accept(receiver, table, &routes, routing, report);
+                transit::read(table, domains, &mut accept, report);
+                (accept.nat, accept.alias) = translation::to_model(&translations, report);
+                accepted[index] = Accepted { table: Some(&table.value), routes, translations };
                 accept
             }
             None => {
@@ -130,7 +136,7 @@ fn link<'f>(
         routing,
         mtu,
         max_path: max_path?,
-        provider: None,
+        provider,
         origin: origin(&raw.between.span, report),
     };
     Some((KnownLink { link, raw, accept: accepted }, addresses))
@@ -153,26 +159,13 @@ fn ends<'d, 'f>(raw: &raw::Link, domains: &'d Domains<'f>, report: &mut Report<'
     }
     let mut get = |end: &At<String>| {
         let known = domains.get(end);
-        if known.is_none() && !domains.declared.contains(end.as_str()) {
-            unknown_domain(end, domains, report);
+        if known.is_none() {
+            domains.unknown(end, report);
         }
         known
     };
     let (first, second) = (get(first), get(second));
     Some([first?, second?])
-}
-
-fn unknown_domain(end: &At<String>, domains: &Domains<'_>, report: &mut Report<'_>) {
-    let mut names: Vec<&str> = domains.declared.iter().copied().collect();
-    names.sort_unstable();
-    let problem = report.error(&end.span, format!("there is no domain {:?}", end.value)).absent();
-    if end.value == DomainName::HOST {
-        problem.hint("add an empty table [domain.host] to link the machine's own namespace");
-    } else if let Some(near) = nearest(end, &names) {
-        problem.hint(format!("did you mean {near:?}?"));
-    } else {
-        problem.hint(format!("declare it as [domain.{}]", end.value));
-    }
 }
 
 fn into_hint(receiver: &str, ends: &[&str]) -> String {
@@ -224,6 +217,28 @@ fn routing(raw: &raw::Link, first: &Known<'_>, second: &Known<'_>, report: &mut 
     }
 }
 
+/// The end that `provider` names.
+fn provider(raw: &raw::Link, routing: Routing, ends: [&Known<'_>; 2], report: &mut Report<'_>) -> Option<DomainName> {
+    let named = raw.provider.as_ref()?;
+    if routing == Routing::Static {
+        report
+            .error(&named.span, "`provider` has no meaning on a static link: it is about a BGP session")
+            .hint("remove it, or set routing = \"bgp\"");
+    }
+    if let Some(end) = ends.into_iter().find(|end| end.name.value == named.value) {
+        return Some(end.domain.name.clone());
+    }
+    let both = ends.map(|end| end.name.as_str());
+    let problem = report
+        .error(&named.span, format!("`provider = {:?}` is not an end of this link", named.value))
+        .see(&raw.between.span, "the ends");
+    match nearest(named, &both) {
+        Some(near) => problem.hint(format!("did you mean {near:?}?")),
+        None => problem.hint(format!("give {}", quoted(&both))),
+    };
+    None
+}
+
 /// The routes that a receiver accepts, of the families of both ends.
 fn routes(
     table: &raw::Accept,
@@ -231,18 +246,18 @@ fn routes(
     routing: Routing,
     context: &Context<'_>,
     report: &mut Report<'_>,
-) -> Vec<Item> {
-    let items = context.lists.items(&table.routes, report);
+) -> Patterns {
+    let patterns = context.lists.patterns(&table.routes, report);
     if routing == Routing::Static {
-        all_exact(&items, report);
+        all_exact(&patterns, report);
     }
-    of_families(items, families, "not both ends of this link route", report)
+    patterns.of_families(families, "not both ends of this link route", report)
 }
 
 fn accept(
     receiver: &At<String>,
     table: &raw::Accept,
-    routes: &[Item],
+    routes: &Patterns,
     routing: Routing,
     report: &mut Report<'_>,
 ) -> Accept {
@@ -252,9 +267,16 @@ fn accept(
         }
     }
     let most = table.max_prefixes.as_ref();
+    let packets = packets::packets(&table.packets, report);
+    let lines = AcceptLines {
+        routes: origins(routes, report),
+        packets: packets.iter().map(|(_, span)| origin(span, report)).collect(),
+        transit: Vec::new(),
+    };
     Accept {
-        routes: routes.iter().map(|item| item.pattern).collect(),
-        packets: packets::packets(&table.packets, report),
+        routes: routes.to_model(),
+        packets: packets.into_iter().map(|(packet, _)| packet).collect(),
+        lines,
         preference: table.preference.as_ref().map(|preference| preference.value),
         max_prefixes: most
             .and_then(|number| values::within("`max_prefixes`", number, 1..=u32::MAX, report))
@@ -274,22 +296,28 @@ fn only_bgp(key: &str, value: Option<&At<u32>>, report: &mut Report<'_>) {
 }
 
 /// A static route needs one destination; a range is for what BGP may announce.
-fn all_exact(items: &[Item], report: &mut Report<'_>) {
-    for item in items.iter().filter(|item| !item.pattern.is_exact()) {
-        let problem = report.error(
-            &item.span,
-            if item.any {
-                "`any` on a static link: each pattern becomes one static route".to_owned()
-            } else {
-                format!("{} is a range, and each pattern of a static link becomes one static route", item.pattern)
-            },
-        );
-        if item.any {
-            problem.hint("write \"0.0.0.0/0\" and \"::/0\" for default routes");
+fn all_exact(patterns: &Patterns, report: &mut Report<'_>) {
+    for run in patterns.runs() {
+        // Of a list the first is enough.
+        let Some(range) = run.patterns.iter().find(|pattern| !pattern.is_exact()) else { continue };
+        if run.any {
+            report
+                .error(&run.span, "`any` on a static link: each pattern becomes one static route")
+                .hint("write \"0.0.0.0/0\" and \"::/0\" for default routes");
         } else {
-            problem.hint(format!("write the prefix itself, {}, or set routing = \"bgp\"", item.pattern.prefix));
+            report
+                .error(
+                    &run.span,
+                    format!("{range} is a range, and each pattern of a static link becomes one static route"),
+                )
+                .hint(format!("write the prefix itself, {}, or set routing = \"bgp\"", range.prefix));
         }
     }
+}
+
+/// The line of every pattern.
+fn origins(patterns: &Patterns, report: &Report<'_>) -> Vec<Origin> {
+    patterns.runs().flat_map(|run| std::iter::repeat_n(origin(&run.span, report), run.patterns.len())).collect()
 }
 
 /// The addresses of a numbered link at both ends.
@@ -341,12 +369,12 @@ fn after(address: IpAddr, offset: u32) -> IpAddr {
 }
 
 /// The number of a link in connection tracking marks: FNV-1a of its ends, in alphabetical order, and its name, folded
-/// into 1 to 2^31-1. It depends on nothing else, so that flows keep their mark when other links come and go.
+/// into 1 to 2^30-1, as the bit above says which way a flow crossed. It depends on nothing else, so that flows keep their mark when other links come and go.
 pub fn mark(first: &DomainName, second: &DomainName, name: &str) -> u32 {
     let (low, high) = if first <= second { (first, second) } else { (second, first) };
     let mut hash: u32 = 0x811c_9dc5;
     for byte in format!("{low}\0{high}\0{name}").bytes() {
         hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     }
-    hash % (u32::MAX >> 1) + 1
+    hash % ((1 << 30) - 1) + 1
 }

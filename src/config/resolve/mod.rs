@@ -6,23 +6,34 @@ mod contradictions;
 mod domain;
 mod interface;
 mod link;
+mod lists;
 mod neighbor;
+mod overlap;
 mod packets;
 mod patterns;
 mod route;
+mod rpki;
+mod service;
 mod settings;
+mod transit;
+mod translation;
 mod values;
 mod warnings;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use super::ReadText;
 use super::at::{At, Span};
 use super::problem::Report;
 use super::raw;
+use super::shape::nearest;
 use crate::model::{Domain, DomainName, Families, Link, Network, Origin};
 use ipnet::IpNet;
-use patterns::{Item, Lists};
+use lists::Lists;
+pub use packets::{protocol_name, protocol_number};
+use patterns::Patterns;
+use translation::Translation;
 
 /// A domain that has been read, with the places that later checks point at.
 struct Known<'f> {
@@ -37,6 +48,23 @@ struct Known<'f> {
     addresses: Vec<(IpNet, Span)>,
 }
 
+impl Known<'_> {
+    /// The prefixes that originate in it, each with its place.
+    fn owned(&self) -> impl Iterator<Item = (IpNet, &Span)> {
+        self.networks.iter().chain(&self.loopback).map(|(net, span)| (*net, span))
+    }
+
+    /// The prefixes of its interfaces and of numbered links.
+    fn near(&self) -> impl Iterator<Item = IpNet> {
+        self.addresses.iter().map(|(net, _)| net.trunc())
+    }
+}
+
+/// Whether two prefixes have an address in common.
+fn meets(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(other) || other.contains(one)
+}
+
 /// Domains by name. A name that is declared and not known belongs to a domain that could not be read.
 struct Domains<'f> {
     known: Vec<Known<'f>>,
@@ -47,6 +75,23 @@ struct Domains<'f> {
 impl<'f> Domains<'f> {
     fn get(&self, name: &str) -> Option<&Known<'f>> {
         self.index.get(name).map(|index| &self.known[*index])
+    }
+
+    /// Reports a name that no table declares.
+    fn unknown(&self, name: &At<String>, report: &mut Report<'_>) {
+        if self.declared.contains(name.as_str()) {
+            return;
+        }
+        let mut names: Vec<&str> = self.declared.iter().copied().collect();
+        names.sort_unstable();
+        let problem = report.error(&name.span, format!("there is no domain {:?}", name.value)).absent();
+        if name.value == DomainName::HOST {
+            problem.hint("add an empty table [domain.host] to link the machine's own namespace");
+        } else if let Some(near) = nearest(name, &names) {
+            problem.hint(format!("did you mean {near:?}?"));
+        } else {
+            problem.hint(format!("declare it as [domain.{}]", name.value));
+        }
     }
 
     fn get_mut(&mut self, name: &str) -> Option<&mut Known<'f>> {
@@ -67,7 +112,9 @@ struct KnownLink<'f> {
 struct Accepted<'f> {
     table: Option<&'f raw::Accept>,
     /// The routes accepted, each with its place.
-    routes: Vec<Item>,
+    routes: Patterns,
+    /// How addresses of the other end are seen.
+    translations: Vec<Translation>,
 }
 
 /// What the readers of single objects need.
@@ -84,9 +131,9 @@ struct Defaults {
 }
 
 /// Reads a whole file.
-pub(super) fn network(source: &Path, file: &raw::File, report: &mut Report<'_>) -> Network {
+pub(super) fn network(source: &Path, file: &raw::File, open: &mut ReadText<'_>, report: &mut Report<'_>) -> Network {
     let (settings, defaults) = settings::settings(source, file, report);
-    let context = Context { lists: Lists::read(&file.prefixes, report), defaults };
+    let context = Context { lists: Lists::read(&file.prefixes, open, report), defaults };
     let mut domains = Domains { known: Vec::new(), index: HashMap::new(), declared: HashSet::new() };
     for (name, raw) in &file.domain.0 {
         domains.declared.insert(name);
@@ -104,14 +151,20 @@ pub(super) fn network(source: &Path, file: &raw::File, report: &mut Report<'_>) 
     for known in &mut domains.known {
         route::routes(known, &routed, &links, report);
     }
+    let services = service::services(&file.service, &domains, report);
+    let rpki = rpki::caches(&file.rpki, &domains, report);
     contradictions::check(&domains, &links, report);
+    translation::check::check(&domains, &links, report);
+    transit::check(&domains, &links, report);
+    overlap::check(&domains, &links, report);
+    service::check::check(&services, &domains, &links, report);
     warnings::warn(&domains, &links, report);
     Network {
         settings,
         domains: domains.known.into_iter().map(|known| known.domain).collect(),
         links: links.into_iter().map(|known| known.link).collect(),
-        services: Vec::new(),
-        rpki: Vec::new(),
+        services: services.into_iter().map(|known| known.service).collect(),
+        rpki,
     }
 }
 

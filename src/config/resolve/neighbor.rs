@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::patterns::{Item, of_families};
+use ipnet::IpNet;
+
 use super::{Context, Known, origin, values};
 use crate::config::at::{At, Span};
 use crate::config::problem::Report;
 use crate::config::raw;
-use crate::model::{DaemonKind, Families, Family, InterfaceName, Neighbor, NeighborName, PasswordFile, PrefixPattern};
+use crate::model::{
+    DaemonKind, Families, Family, InterfaceName, Neighbor, NeighborName, PasswordFile, PrefixPattern, Role,
+};
 
 /// Reads the external neighbors of a domain.
 pub fn neighbors(known: &mut Known<'_>, context: &Context<'_>, report: &mut Report<'_>) {
@@ -43,7 +46,7 @@ pub fn neighbors(known: &mut Known<'_>, context: &Context<'_>, report: &mut Repo
 }
 
 fn neighbor(
-    raw: &raw::Neighbor,
+    At { value: raw, span: table }: &At<raw::Neighbor>,
     known: &Known<'_>,
     context: &Context<'_>,
     report: &mut Report<'_>,
@@ -63,14 +66,20 @@ fn neighbor(
         reachable(raw, address, known, report);
     }
     let mut patterns = |texts: &[At<String>]| -> Vec<PrefixPattern> {
-        let items = context.lists.items(texts, report);
+        let mut patterns = context.lists.patterns(texts, report);
         // `any` follows the session's own family; another family over it is spelled out.
-        let own = address.map(Family::of);
-        let items = items.into_iter().filter(|item| !item.any || own.is_none_or(|own| own == family(item))).collect();
+        if let Some(address) = address {
+            patterns = patterns.any_of(Family::of(address));
+        }
         let who = format!("{:?} does not route", known.name.value);
-        of_families(items, families, &who, report).into_iter().map(|item| item.pattern).collect()
+        patterns.of_families(families, &who, report).to_model()
     };
     let (routes, announce) = (patterns(&raw.routes), patterns(&raw.announce));
+    let accept_default = raw.accept_default.as_ref().is_some_and(|accept| accept.value);
+    if accept_default && !report.has_lost(table, "routes") {
+        has_a_range(raw, &routes, report);
+    }
+    role_of_a_border(raw, ibgp, report);
     let counts = |what, number: &Option<At<u32>>, default, most, report: &mut Report<'_>| {
         number.as_ref().and_then(|number| values::within(what, number, 1..=most, report)).unwrap_or(default)
     };
@@ -89,18 +98,20 @@ fn neighbor(
         address: address?,
         asn: asn?,
         interface,
-        role: None,
-        rpki: true,
-        accept_default: false,
+        role: raw.role.as_ref().map(|role| match role.value {
+            raw::Role::Provider => Role::Provider,
+            raw::Role::Customer => Role::Customer,
+            raw::Role::Peer => Role::Peer,
+            raw::Role::RsServer => Role::RsServer,
+            raw::Role::RsClient => Role::RsClient,
+        }),
+        rpki: raw.rpki.as_ref().is_none_or(|rpki| rpki.value),
+        accept_default,
         ibgp,
         multihop,
         routes,
         announce,
     })
-}
-
-fn family(item: &Item) -> Family {
-    Family::of_net(&item.pattern.prefix)
 }
 
 /// iBGP must be meant: it shares routes without the checks of a border.
@@ -122,6 +133,31 @@ fn same_asn(raw: &raw::Neighbor, ibgp: bool, known: &Known<'_>, report: &mut Rep
             )
             .see(&own.span, "the domain's own")
             .hint("remove `ibgp`, or correct one of the numbers");
+    }
+}
+
+/// `accept_default` says what a range over everything means, so there must be one.
+fn has_a_range(raw: &raw::Neighbor, routes: &[PrefixPattern], report: &mut Report<'_>) {
+    let Some(accept) = &raw.accept_default else { return };
+    if !routes.iter().any(|pattern| pattern.is_everything() && !pattern.is_exact()) {
+        report
+            .warning(
+                &accept.span,
+                format!(
+                    "`accept_default` of {:?} has no effect: its `routes` have no range over everything",
+                    raw.name.value
+                ),
+            )
+            .hint("remove it: a default route that `routes` name, such as \"0.0.0.0/0\", is accepted without it");
+    }
+}
+
+/// Roles are about what crosses the border of an AS (RFC 9234, section 4.1).
+fn role_of_a_border(raw: &raw::Neighbor, ibgp: bool, report: &mut Report<'_>) {
+    if let Some(role) = raw.role.as_ref().filter(|_| ibgp) {
+        report
+            .error(&role.span, format!("neighbor {:?} cannot have a role: it is iBGP", raw.name.value))
+            .hint("remove `role`, or `ibgp`");
     }
 }
 
@@ -167,6 +203,18 @@ fn reachable(raw: &raw::Neighbor, address: IpAddr, known: &Known<'_>, report: &m
                 .hint("add `interface = \"…\"`")
                 .absent();
         }
+        return;
+    }
+    let nobody = known.addresses.iter().find(|(net, _)| match (net, address) {
+        (IpNet::V4(net), IpAddr::V4(v4)) => net.prefix_len() < 31 && (v4 == net.network() || v4 == net.broadcast()),
+        _ => false,
+    });
+    if let Some((net, span)) = nobody {
+        let kind = if net.network() == address { "network" } else { "broadcast" };
+        report
+            .error(&raw.address.span, format!("{address} is the {kind} address of {}", net.trunc()))
+            .see(span, "by this address")
+            .hint("give the neighbor's address");
         return;
     }
     let near = known.addresses.iter().any(|(net, _)| net.contains(&address));

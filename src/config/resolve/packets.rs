@@ -1,6 +1,6 @@
 //! `packets` and `input`: `tcp/80,443`, `udp/53`, `icmp`, `gre`, `any`.
 
-use crate::config::at::At;
+use crate::config::at::{At, Span};
 use crate::config::problem::Report;
 use crate::config::shape::nearest;
 use crate::model::{PacketMatch, Packets, PortProtocol, PortRange};
@@ -24,17 +24,32 @@ const PROTOCOLS: &[(&str, u8)] = &[
     ("udplite", 136),
 ];
 
-/// Reads a list; mistakes are reported, and left out.
-pub fn packets(texts: &[At<String>], report: &mut Report<'_>) -> Packets {
-    let mut packets = Packets::new();
+/// The number of a protocol that has a name here.
+pub fn protocol_number(name: &str) -> Option<u8> {
+    PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}
+
+/// The name of a protocol that has one here.
+pub fn protocol_name(number: u8) -> Option<&'static str> {
+    PROTOCOLS.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+}
+
+/// Reads a list, each entry with its place; mistakes are reported, and left out.
+pub fn packets(texts: &[At<String>], report: &mut Report<'_>) -> Vec<(PacketMatch, Span)> {
+    let mut packets: Vec<(PacketMatch, Span)> = Vec::new();
     for text in texts {
         if let Some(found) = packet(text, report)
-            && !packets.contains(&found)
+            && !packets.iter().any(|(other, _)| *other == found)
         {
-            packets.push(found);
+            packets.push((found, text.span.clone()));
         }
     }
     packets
+}
+
+/// The same where nobody asks for the places.
+pub fn without_places(texts: &[At<String>], report: &mut Report<'_>) -> Packets {
+    packets(texts, report).into_iter().map(|(packet, _)| packet).collect()
 }
 
 fn packet(text: &At<String>, report: &mut Report<'_>) -> Option<PacketMatch> {

@@ -1,20 +1,20 @@
-//! Prefix patterns and the named lists of `[prefixes]`.
+//! Prefix patterns.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
-use super::values;
-use crate::config::at::{At, Named, Span};
+use super::values::{self, Mistake};
+use crate::config::at::{At, Span};
 use crate::config::problem::Report;
-use crate::config::raw::Texts;
-use crate::config::shape::nearest;
 use crate::model::{Families, Family, PrefixPattern};
 
-/// What one text of a list says.
+/// What one text of a list says: one pattern, or all those of a named list.
+///
+/// Lists may have a million patterns and many users, so all share one copy.
 #[derive(Clone, Debug)]
-pub struct Item {
-    pub pattern: PrefixPattern,
+pub struct Run {
     /// Where it is written in the list being read; for what a named list says, the place of `@name`.
     pub span: Span,
     /// Whether the pattern was written here itself, so that a family which cannot be used is a mistake: `any` and lists
@@ -22,114 +22,147 @@ pub struct Item {
     pub literal: bool,
     /// Whether it stands for `any`.
     pub any: bool,
+    /// None of them twice; sorted where there are several.
+    pub patterns: Arc<[PrefixPattern]>,
 }
 
-/// The named lists, expanded.
-#[derive(Debug, Default)]
-pub struct Lists<'f> {
-    lists: HashMap<&'f str, Option<Vec<Item>>>,
-}
-
-impl<'f> Lists<'f> {
-    /// Reads all lists; each mistake in them is reported once, where it is written.
-    pub fn read(raw: &'f Named<Texts>, report: &mut Report<'_>) -> Self {
-        let mut lists = Self::default();
-        let texts: HashMap<&str, &'f Texts> = raw.0.iter().map(|(name, texts)| (name.as_str(), texts)).collect();
-        for (name, _) in &raw.0 {
-            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-                report
-                    .error(&name.span, format!("{:?} is not a legal name of a prefix list", name.value))
-                    .hint("use letters, digits, - and _");
-            }
-            lists.expand(name, &texts, &mut Vec::new(), report);
-        }
-        lists
+impl Run {
+    /// A pattern that was written.
+    pub fn one(pattern: PrefixPattern, span: &Span) -> Self {
+        Self { span: span.clone(), literal: true, any: false, patterns: Arc::new([pattern]) }
     }
 
-    /// Expands one list, those that it uses first. `trail` holds the lists that are being expanded, so that a circle is
-    /// found; its depth is the number of lists at most.
-    fn expand(
-        &mut self,
-        name: &'f str,
-        texts: &HashMap<&'f str, &'f Texts>,
-        trail: &mut Vec<&'f str>,
-        report: &mut Report<'_>,
-    ) {
-        let Some(entries) = texts.get(name).filter(|_| !self.lists.contains_key(name)) else { return };
-        trail.push(name);
-        for text in *entries {
-            let Some(used) = text.strip_prefix('@') else { continue };
-            if let Some(start) = trail.iter().position(|other| *other == used) {
-                let circle: Vec<String> = trail[start..].iter().chain([&used]).map(|name| format!("@{name}")).collect();
-                report
-                    .error(&text.span, format!("prefix lists use each other in a circle: {}", circle.join(" uses ")))
-                    .hint("break the circle by writing out one of them");
-                // Marks the list as known, so that its users do not report it again.
-                self.lists.insert(trail[start], None);
-            } else if trail.len() < MAX_NESTING {
-                self.expand(used, texts, trail, report);
+    fn contains(&self, pattern: &PrefixPattern) -> bool {
+        match &*self.patterns {
+            [only] => only == pattern,
+            patterns => patterns.binary_search(pattern).is_ok(),
+        }
+    }
+
+    /// The same without the patterns that `keep` refuses.
+    fn retain(mut self, keep: impl Fn(&PrefixPattern) -> bool) -> Option<Self> {
+        if !self.patterns.iter().all(&keep) {
+            self.patterns = self.patterns.iter().filter(|pattern| keep(pattern)).copied().collect();
+        }
+        (!self.patterns.is_empty()).then_some(self)
+    }
+}
+
+/// A list of patterns with the places that wrote them.
+#[derive(Clone, Debug, Default)]
+pub struct Patterns {
+    runs: Vec<Run>,
+}
+
+impl Patterns {
+    pub fn push(&mut self, run: Run) {
+        self.runs.push(run);
+    }
+
+    /// Adds what a named list says, used at `span`.
+    pub fn append_list(&mut self, list: &Self, span: &Span) {
+        let runs = list.runs.iter().map(|run| Run { span: span.clone(), literal: false, ..run.clone() });
+        self.runs.extend(runs);
+    }
+
+    /// Whether any address is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        let mut all: Vec<(IpNet, usize)> = self.iter().map(|(pattern, _)| (pattern.prefix, 0)).collect();
+        all.extend(other.iter().map(|(pattern, _)| (pattern.prefix, 1)));
+        // A prefix stands right before those in it, so the last wide one of each side is all that is to be remembered.
+        all.sort_unstable();
+        let mut last: [Option<IpNet>; 2] = [None, None];
+        all.into_iter().any(|(prefix, side)| {
+            let within = |wide: Option<IpNet>| wide.is_some_and(|wide| wide.contains(&prefix));
+            if !within(last[side]) {
+                last[side] = Some(prefix);
+            }
+            within(last[1 - side])
+        })
+    }
+
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter()
+    }
+
+    /// Every pattern with its place.
+    pub fn iter(&self) -> impl Iterator<Item = (PrefixPattern, &Span)> {
+        self.runs.iter().flat_map(|run| run.patterns.iter().map(|pattern| (*pattern, &run.span)))
+    }
+
+    /// The patterns alone.
+    pub fn to_model(&self) -> Vec<PrefixPattern> {
+        let mut all = Vec::with_capacity(self.runs.iter().map(|run| run.patterns.len()).sum());
+        self.runs.iter().for_each(|run| all.extend_from_slice(&run.patterns));
+        all
+    }
+
+    /// The same with `any` for one family only.
+    pub fn any_of(mut self, family: Family) -> Self {
+        let is_other = |run: &Run| run.patterns.iter().any(|pattern| Family::of_net(&pattern.prefix) != family);
+        self.runs.retain(|run| !(run.any && is_other(run)));
+        self
+    }
+
+    /// The same with the first of equal patterns only.
+    pub fn without_repeats(self) -> Self {
+        let mut single: HashSet<PrefixPattern> = HashSet::new();
+        let mut kept: Vec<Run> = Vec::new();
+        let mut lists: Vec<usize> = Vec::new();
+        for run in self.runs {
+            let is_new = |pattern: &PrefixPattern| {
+                !single.contains(pattern) && !lists.iter().any(|list: &usize| kept[*list].contains(pattern))
+            };
+            // A long list is looked at as a whole only where something in it can be repeated.
+            let run = if run.patterns.len() > 1 && lists.is_empty() && !single.iter().any(|one| run.contains(one)) {
+                run
             } else {
-                report
-                    .error(&text.span, format!("prefix lists are nested more than {MAX_NESTING} deep"))
-                    .hint("use the inner lists directly");
-                self.lists.insert(used, None);
-            }
-        }
-        trail.pop();
-        let mut items = self.items(entries, report);
-        // Lists that use a list twice would otherwise double at each level.
-        let mut seen = HashSet::new();
-        items.retain(|item| seen.insert(item.pattern));
-        self.lists.entry(name).or_insert(Some(items));
-    }
-
-    /// Reads a list of patterns. Mistakes are reported, and left out.
-    pub fn items(&self, texts: &[At<String>], report: &mut Report<'_>) -> Vec<Item> {
-        let mut items = Vec::new();
-        for text in texts {
-            if let Some(name) = text.strip_prefix('@') {
-                match self.lists.get(name) {
-                    Some(Some(list)) => items.extend(list.iter().map(|item| Item {
-                        span: text.span.clone(),
-                        literal: false,
-                        ..item.clone()
-                    })),
-                    Some(None) => {}
-                    None => self.unknown(name, text, report),
+                match run.retain(is_new) {
+                    Some(run) => run,
+                    None => continue,
                 }
-            } else if text.trim() == "any" {
-                let both: [IpNet; 2] = [Ipv4Net::default().into(), Ipv6Net::default().into()];
-                items.extend(both.map(|prefix| Item {
-                    pattern: PrefixPattern { prefix, ge: 0, le: prefix.max_prefix_len() },
-                    span: text.span.clone(),
-                    literal: false,
-                    any: true,
-                }));
-            } else if let Some(pattern) = pattern(text, report) {
-                items.push(Item { pattern, span: text.span.clone(), literal: true, any: false });
+            };
+            match &*run.patterns {
+                [only] => {
+                    single.insert(*only);
+                }
+                _ => lists.push(kept.len()),
             }
+            kept.push(run);
         }
-        items
+        Self { runs: kept }
     }
 
-    fn unknown(&self, name: &str, text: &At<String>, report: &mut Report<'_>) {
-        let mut names: Vec<&str> = self.lists.keys().copied().collect();
-        names.sort_unstable();
-        let problem = report.error(&text.span, format!("there is no prefix list {name:?}")).absent();
-        match nearest(name, &names) {
-            Some(near) => problem.hint(format!("did you mean \"@{near}\"?")),
-            None => problem.hint(format!("define it in [prefixes]: {name} = [ … ]")),
-        };
+    /// What may be used where `families` are routed: literal patterns of another family are reported, those of lists and of
+    /// `any` left out. `who` says whose families they are.
+    pub fn of_families(self, families: Families, who: &str, report: &mut Report<'_>) -> Self {
+        let mut kept = Self::default();
+        for run in self.runs {
+            if let [pattern] = &*run.patterns
+                && run.literal
+                && !families.contains(Family::of_net(&pattern.prefix))
+            {
+                let family = Family::of_net(&pattern.prefix).as_str();
+                report
+                    .error(&run.span, format!("{pattern} is {family}, which {who}"))
+                    .hint(format!("remove it, or add {family:?} to `families` there"));
+                continue;
+            }
+            kept.runs.extend(run.retain(|pattern| families.contains(Family::of_net(&pattern.prefix))));
+        }
+        kept.without_repeats()
     }
 }
 
-/// How deep lists may use lists: far more than anyone can follow, and far less than the stack holds.
-const MAX_NESTING: usize = 64;
+/// Reads a pattern; a mistake is reported.
+pub fn pattern(text: &At<String>, report: &mut Report<'_>) -> Option<PrefixPattern> {
+    parse(text).map_err(|mistake| mistake.report(&text.span, report)).ok()
+}
 
 /// Reads `PREFIX [ge N] [le N]`.
-fn pattern(text: &At<String>, report: &mut Report<'_>) -> Option<PrefixPattern> {
+pub fn parse(text: &str) -> Result<PrefixPattern, Mistake> {
     let mut words = text.split_ascii_whitespace();
-    let prefix = values::prefix("a prefix pattern", words.next().unwrap_or_default(), &text.span, report)?;
+    let prefix = values::parse_prefix("a prefix pattern", words.next().unwrap_or_default())?;
     let (length, most) = (prefix.prefix_len(), prefix.max_prefix_len());
     let (mut ge, mut le) = (None, None);
     while let Some(word) = words.next() {
@@ -137,26 +170,18 @@ fn pattern(text: &At<String>, report: &mut Report<'_>) -> Option<PrefixPattern> 
             "ge" if ge.is_none() && le.is_none() => &mut ge,
             "le" if le.is_none() => &mut le,
             _ => {
-                report
-                    .error(
-                        &text.span,
-                        format!("{:?} is not a prefix pattern: {word:?} is not expected there", text.value),
-                    )
-                    .hint(format!("write \"{prefix}\", \"{prefix} le {most}\" or \"{prefix} ge {length} le {most}\""));
-                return None;
+                return Err(Mistake::new(
+                    format!("{text:?} is not a prefix pattern: {word:?} is not expected there"),
+                    format!("write \"{prefix}\", \"{prefix} le {most}\" or \"{prefix} ge {length} le {most}\""),
+                ));
             }
         };
+        let lengths = || format!("give a length from {length} to {most}");
         let Some(number) = words.next() else {
-            report
-                .error(&text.span, format!("`{word}` of {prefix} has no length"))
-                .hint(format!("give a length from {length} to {most}"));
-            return None;
+            return Err(Mistake::new(format!("`{word}` of {prefix} has no length"), lengths()));
         };
         let Some(number) = number.parse::<u8>().ok().filter(|number| (length..=most).contains(number)) else {
-            report
-                .error(&text.span, format!("`{word} {number}` is out of range for {prefix}"))
-                .hint(format!("give a length from {length} to {most}"));
-            return None;
+            return Err(Mistake::new(format!("`{word} {number}` is out of range for {prefix}"), lengths()));
         };
         *bound = Some(number);
     }
@@ -167,30 +192,10 @@ fn pattern(text: &At<String>, report: &mut Report<'_>) -> Option<PrefixPattern> 
         (Some(ge), Some(le)) => (ge, le),
     };
     if ge > le {
-        report
-            .error(&text.span, format!("`ge {ge} le {le}` matches nothing"))
-            .hint(format!("turn them around: \"{prefix} ge {le} le {ge}\""));
-        return None;
+        return Err(Mistake::new(
+            format!("`ge {ge} le {le}` matches nothing"),
+            format!("turn them around: \"{prefix} ge {le} le {ge}\""),
+        ));
     }
-    Some(PrefixPattern { prefix, ge, le })
-}
-
-/// What may be used where `families` are routed: literal patterns of another family are reported, those of lists and of
-/// `any` left out. `who` says whose families they are.
-pub fn of_families(items: Vec<Item>, families: Families, who: &str, report: &mut Report<'_>) -> Vec<Item> {
-    let mut kept: Vec<Item> = Vec::new();
-    let mut seen = HashSet::new();
-    for item in items {
-        let family = Family::of_net(&item.pattern.prefix);
-        if families.contains(family) {
-            if seen.insert(item.pattern) {
-                kept.push(item);
-            }
-        } else if item.literal {
-            report
-                .error(&item.span, format!("{} is {}, which {who}", item.pattern, family.as_str()))
-                .hint(format!("remove it, or add {:?} to `families` there", family.as_str()));
-        }
-    }
-    kept
+    Ok(PrefixPattern { prefix, ge, le })
 }

@@ -137,17 +137,37 @@ fn is_link_local_v6(address: Ipv6Addr) -> bool {
     address.segments()[0] & 0xffc0 == 0xfe80
 }
 
-/// A prefix, host bits as they were given.
-fn net(what: impl Display, text: &str, span: &Span, report: &mut Report<'_>) -> Option<IpNet> {
-    if let Ok(net) = text.parse::<IpNet>() {
-        return Some(net);
+/// What is wrong with a text, wherever it stands.
+#[derive(Clone, Debug)]
+pub struct Mistake {
+    pub message: String,
+    pub hint: String,
+}
+
+impl Mistake {
+    pub fn new(message: impl Display, hint: impl Display) -> Self {
+        Self { message: message.to_string(), hint: hint.to_string() }
     }
-    let problem = report.error(span, format!("{what} must be a prefix, not {text:?}"));
-    match text.parse::<IpAddr>() {
-        Ok(address) => problem.hint(format!("add the prefix length: {:?}", IpNet::from(address).to_string())),
-        Err(_) => problem.hint(net_hint(text)),
-    };
-    None
+
+    /// Says it of a place in the configuration.
+    pub fn report(self, span: &Span, report: &mut Report<'_>) {
+        report.error(span, self.message).hint(self.hint);
+    }
+}
+
+/// A prefix, host bits as they were given.
+fn parse_net(what: impl Display, text: &str) -> Result<IpNet, Mistake> {
+    text.parse::<IpNet>().map_err(|_| {
+        let hint = match text.parse::<IpAddr>() {
+            Ok(address) => format!("add the prefix length: {:?}", IpNet::from(address).to_string()),
+            Err(_) => net_hint(text),
+        };
+        Mistake::new(format!("{what} must be a prefix, not {text:?}"), hint)
+    })
+}
+
+fn net(what: impl Display, text: &str, span: &Span, report: &mut Report<'_>) -> Option<IpNet> {
+    parse_net(what, text).map_err(|mistake| mistake.report(span, report)).ok()
 }
 
 fn net_hint(text: &str) -> String {
@@ -164,15 +184,20 @@ fn net_hint(text: &str) -> String {
 }
 
 /// A prefix whose host bits are zero.
-pub fn prefix(what: impl Display, text: &str, span: &Span, report: &mut Report<'_>) -> Option<IpNet> {
-    let net = net(what, text, span, report)?;
+pub fn parse_prefix(what: impl Display, text: &str) -> Result<IpNet, Mistake> {
+    let net = parse_net(what, text)?;
     if net.trunc() != net {
-        report
-            .error(span, format!("{net} has host bits set"))
-            .hint(format!("the prefix meant is probably {}", net.trunc()));
-        return None;
+        return Err(Mistake::new(
+            format!("{net} has host bits set"),
+            format!("the prefix meant is probably {}", net.trunc()),
+        ));
     }
-    Some(net)
+    Ok(net)
+}
+
+/// The same; a mistake is reported.
+pub fn prefix(what: impl Display, text: &str, span: &Span, report: &mut Report<'_>) -> Option<IpNet> {
+    parse_prefix(what, text).map_err(|mistake| mistake.report(span, report)).ok()
 }
 
 /// An address on an interface, with its prefix length.

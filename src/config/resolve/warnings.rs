@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use ipnet::IpNet;
 
 use super::domain::family_name;
-use super::{Domains, KnownLink};
+use super::translation::{hidden, seen_as};
+use super::{Domains, KnownLink, meets};
 use crate::config::problem::Report;
 use crate::model::{Family, LinkEnd};
 
@@ -33,20 +34,30 @@ fn lonely(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_
     }
 }
 
-/// A new flow needs a source that the receiver accepts and a destination that the sender accepts.
+/// A new flow needs a source that the receiver accepts and a destination, of the same family, that the sender accepts.
 fn packets_without_routes(link: &KnownLink<'_>, index: usize, report: &mut Report<'_>) {
     let (receiver, sender) = (&link.link.ends[index], &link.link.ends[1 - index]);
     let Some(first) = link.accept[index].table.and_then(|table| table.packets.first()) else { return };
-    let missing: &LinkEnd = if receiver.accept.routes.is_empty() {
-        receiver
-    } else if sender.accept.routes.is_empty() {
-        sender
-    } else {
+    let has = |end: &LinkEnd, family| end.accept.routes.iter().any(|it| Family::of_net(&it.prefix) == family);
+    if Family::ALL.into_iter().any(|family| has(receiver, family) && has(sender, family)) {
         return;
-    };
-    report
-        .warning(&first.span, format!("these packets can never match: `into.{}` accepts no routes", missing.domain))
-        .hint(format!("add `routes` to `into.{}`", missing.domain));
+    }
+    let missing = [receiver, sender].into_iter().find(|end| end.accept.routes.is_empty());
+    if let Some(missing) = missing {
+        report
+            .warning(&first.span, format!("these packets can never match: `into.{}` accepts no routes", missing.domain))
+            .hint(format!("add `routes` to `into.{}`", missing.domain));
+    } else {
+        report
+            .warning(
+                &first.span,
+                format!(
+                    "these packets can never match: `into.{}` and `into.{}` have routes of different families",
+                    receiver.domain, sender.domain
+                ),
+            )
+            .hint("a packet has both addresses of one family: add routes of the other family to one of them");
+    }
 }
 
 /// Sources of an own interface's prefix are never believed from a link, so the peer's hosts there would be cut off.
@@ -57,13 +68,14 @@ fn interface_in_networks(domains: &Domains<'_>, link: &KnownLink<'_>, index: usi
     else {
         return;
     };
+    let hidden = hidden(&link.accept[index].translations);
     for interface in &known.domain.interfaces {
         for net in interface.addresses.iter().map(IpNet::trunc) {
-            let Some((other, place)) =
-                peer.networks.iter().find(|(other, _)| other.contains(&net) || net.contains(other))
-            else {
-                continue;
+            let visible = |other: &IpNet| {
+                let both = if other.contains(&net) { &net } else { other };
+                meets(other, &net) && !hidden.iter().any(|hidden| hidden.contains(both))
             };
+            let Some((other, place)) = peer.networks.iter().find(|(other, _)| visible(other)) else { continue };
             let raw = known.raw.interface.iter().find(|raw| raw.name.value == interface.name.as_str());
             let span = raw.map_or(&known.name.span, |raw| &raw.name.span);
             report
@@ -85,8 +97,12 @@ fn interface_in_networks(domains: &Domains<'_>, link: &KnownLink<'_>, index: usi
 fn own_sources_believed(domains: &Domains<'_>, link: &KnownLink<'_>, index: usize, report: &mut Report<'_>) {
     let Some(known) = domains.get(link.link.ends[index].domain.as_str()) else { return };
     let peer = &link.link.ends[1 - index];
-    for item in link.accept[index].routes.iter().filter(|item| !item.pattern.is_everything()) {
-        let prefix = item.pattern.prefix;
+    for (pattern, span) in link.accept[index].routes.iter().filter(|(pattern, _)| !pattern.is_everything()) {
+        let prefix = pattern.prefix;
+        // Addresses of the receiver's own that it lends to the other end.
+        if link.accept[index].translations.iter().any(|it| it.shown == prefix) {
+            continue;
+        }
         // On a numbered link the other end's address lies in the receiver's own prefix.
         if peer.addresses.iter().any(|net| IpNet::from(net.addr()) == prefix) {
             continue;
@@ -96,8 +112,8 @@ fn own_sources_believed(domains: &Domains<'_>, link: &KnownLink<'_>, index: usiz
         if let Some((net, place)) = own.into_iter().find(|(net, _)| overlaps(net)) {
             report
                 .warning(
-                    &item.span,
-                    format!("{:?} accepts {}, which overlaps its own {}", known.name.value, item.pattern, net.trunc()),
+                    span,
+                    format!("{:?} accepts {pattern}, which overlaps its own {}", known.name.value, net.trunc()),
                 )
                 .see(place, "its own")
                 .hint("packets that pretend to come from there would be believed; name what the other end has");
@@ -114,13 +130,14 @@ fn loopback_refused(domains: &Domains<'_>, link: &KnownLink<'_>, index: usize, r
         let carried = [end, peer]
             .into_iter()
             .any(|end| end.accept.routes.iter().any(|pattern| Family::of_net(&pattern.prefix) == family));
-        let accepted = peer.accept.routes.iter().any(|pattern| pattern.prefix.contains(&source));
+        let seen = seen_as(&link.accept[1 - index].translations, source);
+        let accepted = peer.accept.routes.iter().any(|pattern| pattern.prefix.contains(&seen));
         if carried && !accepted {
             let span = known.loopback.iter().find(|(net, _)| net.addr() == source).map(|(_, span)| span);
             let problem = report.warning(
                 &link.raw.between.span,
                 format!(
-                    "{:?} does not accept {source}, the {} source of what {:?} itself sends",
+                    "{:?} does not accept {seen}, the {} source of what {:?} itself sends",
                     peer.domain.as_str(),
                     family_name(family),
                     end.domain.as_str()
