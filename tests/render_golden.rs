@@ -16,7 +16,10 @@ fn cases() -> BTreeMap<&'static str, Network> {
         ("three-domains", render_fixture::three_domains()),
         ("edge", render_fixture::edge()),
         ("host", render_fixture::host()),
+        ("host-alone", render_fixture::host_alone()),
         ("ipv4-only", render_fixture::ipv4_only()),
+        ("overlap", render_fixture::overlap()),
+        ("chain", render_fixture::chain()),
     ])
 }
 

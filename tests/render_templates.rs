@@ -111,7 +111,8 @@ fn a_secret_shows_in_the_daemons_file_and_nowhere_else() {
     let secrets = Secrets::from_iter([(key(), Secret::new("hunter2"))]);
     let rendered = render(&edge(), &Templates::built_in(), &secrets).unwrap();
     assert!(bird(&rendered, "edge").contains("password \"hunter2\";"));
-    let shown = format!("{secrets:?} {rendered:?} {} {}", rendered.domains["edge"].context, Secret::new("hunter2"));
+    let context = context_of(&edge(), &edge().domains[0]).unwrap();
+    let shown = format!("{secrets:?} {rendered:?} {context} {}", Secret::new("hunter2"));
     assert!(!shown.contains("hunter2"), "{shown}");
     let redacted = render(&edge(), &Templates::built_in(), &Secrets::redacted()).unwrap();
     assert!(bird(&redacted, "edge").contains("password \"<redacted>\";"));
@@ -143,7 +144,7 @@ fn a_line_of_the_combined_check_leads_back_to_its_domain() {
 
 #[test]
 fn every_counter_in_a_filter_reads_back_as_one_of_its_interfaces() {
-    for network in [three_domains(), edge(), host()] {
+    for network in [three_domains(), edge(), host(), overlap()] {
         for rendered in with_password(&network, "x").unwrap().domains.values() {
             let declared: BTreeSet<&str> = rendered
                 .filter
@@ -163,7 +164,7 @@ fn every_counter_in_a_filter_reads_back_as_one_of_its_interfaces() {
 
 #[test]
 fn nothing_is_dropped_without_a_counter_unless_a_comment_says_that_it_is_no_fault() {
-    for network in [three_domains(), edge(), host()] {
+    for network in [three_domains(), edge(), host(), overlap()] {
         for rendered in with_password(&network, "x").unwrap().domains.values() {
             let mut before = "";
             for line in rendered.filter.lines() {
@@ -201,10 +202,9 @@ fn the_documentation_names_every_field_that_templates_see_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .filter(|name| !name.contains('/'))
         .collect();
-    let contexts: Vec<Value> = [edge(), host()]
+    let contexts: Vec<Value> = [edge(), host(), chain(), overlap()]
         .iter()
-        .flat_map(|network| with_password(network, "x").unwrap().domains.into_values())
-        .map(|rendered| rendered.context)
+        .flat_map(|network| network.domains.iter().map(|domain| context_of(network, domain).unwrap()))
         .collect();
     let mut seen = BTreeSet::new();
     for root in contexts.iter().flat_map(|context| [&context["bird"], &context["nft"]]) {

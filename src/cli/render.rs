@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::output;
 use super::{Exit, Failure, Global};
 use crate::model::DomainName;
+use crate::render;
 use crate::supervisor::{Disclosure, Prepared, prepare};
 use crate::sys::files;
 
@@ -43,12 +44,10 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     }
     let files = files_of(&prepared, args.domain.as_ref());
     if args.context {
-        let contexts: serde_json::Map<String, serde_json::Value> = prepared
-            .rendered
-            .domains
-            .iter()
-            .filter(|(name, _)| args.domain.as_ref().is_none_or(|only| only == *name))
-            .map(|(name, rendered)| (name.to_string(), rendered.context.clone()))
+        let domains = prepared.network.domains.iter();
+        let contexts: serde_json::Map<String, serde_json::Value> = domains
+            .filter(|it| args.domain.as_ref().is_none_or(|only| *only == it.name))
+            .filter_map(|it| Some((it.name.to_string(), render::context_of(&prepared.network, it).ok()?)))
             .collect();
         output::print_json(&contexts)?;
     } else if let Some(directory) = &args.out {

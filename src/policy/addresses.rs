@@ -56,12 +56,15 @@ pub struct Destinations {
     pub everything: bool,
     /// The prefixes named by longer patterns, aggregated. Only these may name an address of the receiver.
     pub named: Vec<IpNet>,
+    /// With `everything`: what is not meant by it all the same, because it stands for addresses of the receiver.
+    pub except: Vec<IpNet>,
 }
 
 impl Destinations {
     /// Whether a new flow may go to `address`; `own` says that the receiver itself has it.
     pub fn contains(&self, address: IpAddr, own: bool) -> bool {
-        self.named.iter().any(|prefix| prefix.contains(&address)) || (self.everything && !own)
+        let among = |prefixes: &[IpNet]| prefixes.iter().any(|prefix| prefix.contains(&address));
+        among(&self.named) || (self.everything && !own && !among(&self.except))
     }
 }
 

@@ -38,11 +38,13 @@ pub enum Reason {
     SourceCheck,
     /// By an interface that the file does not name.
     Interface,
+    /// With an address that a translation should have replaced.
+    Untranslated,
 }
 
 impl Reason {
     /// All, in the order in which people look for them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Spoofed,
         Self::Martian,
         Self::Destination,
@@ -58,6 +60,7 @@ impl Reason {
         Self::WeakHost,
         Self::SourceCheck,
         Self::Interface,
+        Self::Untranslated,
     ];
 
     /// The word in the counter's name and in JSON.
@@ -78,6 +81,7 @@ impl Reason {
             Self::WeakHost => "weak_host",
             Self::SourceCheck => "source_check",
             Self::Interface => "interface",
+            Self::Untranslated => "untranslated",
         }
     }
 
@@ -99,6 +103,7 @@ impl Reason {
             Self::WeakHost => "to an address of the domain on another interface",
             Self::SourceCheck => "the way back to the source is another interface",
             Self::Interface => "by an interface that the configuration does not name",
+            Self::Untranslated => "an address that a translation should have replaced",
         }
     }
 }

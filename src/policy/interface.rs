@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::addresses::{AddressSet, PerFamily, aggregate, named_prefixes, subtract};
 use super::link::{accepts_everything, own_prefixes};
 use super::origin::originated;
+use super::translation::{claimed, offered_hosts};
 use crate::model::{Domain, Family, Interface, InterfaceName, Neighbor, Network, Packets};
 
 /// The packet policy of one interface.
@@ -20,6 +21,8 @@ pub struct InterfacePolicy {
     pub packets: Packets,
     /// New flows to the domain itself.
     pub input: Packets,
+    /// Sources that leave with the interface's own address, and so must never be seen there themselves.
+    pub hidden: PerFamily<Vec<IpNet>>,
     /// The BGP neighbors that may be there.
     pub sessions: Vec<SessionPeer>,
 }
@@ -36,15 +39,19 @@ pub struct SessionPeer {
 /// Computes the policy of `interface` of `domain`.
 pub fn interface_policy(network: &Network, domain: &Domain, interface: &Interface) -> InterfacePolicy {
     let own = own_prefixes(network, domain);
+    let claimed = claimed(network, domain);
     let here: Vec<IpNet> = interface.addresses.iter().map(IpNet::trunc).collect();
     let refused = PerFamily::new(|family| {
         if !interface.outside {
             return Vec::new();
         }
-        let linked = network.links_of(&domain.name).flat_map(|(_, own, _)| named_prefixes(&own.accept.routes, family));
+        let linked = network.links_of(&domain.name).flat_map(|(_, own, peer)| {
+            let hosts = offered_hosts(network, &peer.domain, domain).get(family).clone();
+            named_prefixes(&own.accept.routes, family).into_iter().chain(hosts)
+        });
         let inside = own.iter().copied().filter(|prefix| Family::of_net(prefix) == family);
         // What is on the interface's own wire may of course come in by it.
-        subtract(&aggregate(inside.chain(linked)), &here)
+        subtract(&aggregate(inside.chain(linked).chain(claimed.get(family).clone())), &here)
     });
     let originated = originated(domain);
     let announced = PerFamily::new(|family| {
@@ -68,7 +75,19 @@ pub fn interface_policy(network: &Network, domain: &Domain, interface: &Interfac
         })
         .map(|neighbor| SessionPeer { address: neighbor.address, direct: neighbor.multihop.is_none() })
         .collect();
-    InterfacePolicy { refused, announced, packets: interface.packets.clone(), input: interface.input.clone(), sessions }
+    let itself: Vec<IpNet> = interface.addresses.iter().map(|address| IpNet::from(address.addr())).collect();
+    let hidden = PerFamily::new(|family| {
+        let masquerade = interface.masquerade.iter().copied().filter(|net| Family::of_net(net) == family);
+        subtract(&aggregate(masquerade), &itself)
+    });
+    InterfacePolicy {
+        refused,
+        announced,
+        packets: interface.packets.clone(),
+        input: interface.input.clone(),
+        hidden,
+        sessions,
+    }
 }
 
 /// The interface on which a neighbor is: the one it names, or the one whose prefix its address lies in. None for a

@@ -6,7 +6,8 @@ use ipnet::IpNet;
 
 use super::addresses::{AddressSet, Destinations, PerFamily, aggregate, covers, named_prefixes, subtract};
 use super::martians::martian_sources;
-use crate::model::{Domain, Family, Link, LinkEnd, Network, Packets, PrefixPattern};
+use super::translation::{Offer, claimed, hidden, offered_hosts, offers, shown};
+use crate::model::{Domain, Family, InterfaceName, LinkEnd, Network, Packets, PrefixPattern};
 
 /// The packet policy of one end of a link, seen from the receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,17 @@ pub struct LinkPolicy {
     pub destinations: PerFamily<Destinations>,
     /// The new flows that enter.
     pub packets: Packets,
+    /// What the other end must never see of the receiver: sources that translation replaces before they leave, and
+    /// therefore no destinations of what arrives.
+    pub hidden: PerFamily<Vec<IpNet>>,
+    /// What the receiver must never see of the other end, which translates it.
+    pub unseen: PerFamily<Vec<IpNet>>,
+    /// The interfaces of other links by which flows from here may leave: transit that the sender asks for.
+    pub onward: Vec<InterfaceName>,
+    /// Ports that the receiver opens to the other end.
+    pub open: Vec<Offer>,
+    /// Ports that the other end opens to the receiver.
+    pub used: Vec<Offer>,
 }
 
 /// Computes the policy of `own`, the end in `receiver`.
@@ -27,17 +39,47 @@ pub fn link_policy(network: &Network, receiver: &Domain, own: &LinkEnd, peer: &L
             if families.contains(&family) { behind(network, receiver, own, family) } else { AddressSet::default() }
         }),
         destinations: PerFamily::new(|family| {
-            if families.contains(&family) {
-                Destinations {
-                    everything: accepts_everything(&peer.accept.routes, family),
-                    named: named_prefixes(&peer.accept.routes, family),
-                }
-            } else {
-                Destinations::default()
+            if !families.contains(&family) {
+                return Destinations::default();
+            }
+            let everything = accepts_everything(&peer.accept.routes, family);
+            Destinations {
+                everything,
+                named: named_prefixes(&peer.accept.routes, family),
+                except: if everything { claimed(network, receiver).get(family).clone() } else { Vec::new() },
             }
         }),
         packets: own.accept.packets.clone(),
+        hidden: never_seen(peer),
+        unseen: never_seen(own),
+        onward: onward(network, receiver, own, peer),
+        open: of_families(&families, offers(network, &own.domain, &peer.domain)),
+        used: of_families(&families, offers(network, &peer.domain, &own.domain)),
     }
+}
+
+/// What the receiver at `end` must never see. An address that it sees in place of another one is not among it.
+fn never_seen(end: &LinkEnd) -> PerFamily<Vec<IpNet>> {
+    let (hidden, shown) = (hidden(end), shown(end));
+    PerFamily::new(|family| {
+        let shown: Vec<IpNet> = shown.get(family).iter().copied().collect();
+        subtract(hidden.get(family), &shown)
+    })
+}
+
+/// The interfaces of other links by which flows that came in by `own` may leave: those to domains that the sender asks to
+/// reach through the receiver.
+pub fn onward(network: &Network, receiver: &Domain, own: &LinkEnd, peer: &LinkEnd) -> Vec<InterfaceName> {
+    network
+        .links_of(&receiver.name)
+        .filter(|(_, end, to)| end.interface != own.interface && peer.accept.transit.contains(&to.domain))
+        .map(|(_, end, _)| end.interface.clone())
+        .collect()
+}
+
+fn of_families(families: &[Family], mut offers: Vec<Offer>) -> Vec<Offer> {
+    offers.retain(|offer| families.contains(&Family::of(offer.seen.address)));
+    offers
 }
 
 /// The families that both domains route; only these cross the link.
@@ -76,9 +118,20 @@ pub fn own_prefixes(network: &Network, domain: &Domain) -> Vec<IpNet> {
         .collect()
 }
 
-/// What a pattern of length 0 does not mean where it stands among `listed`: the domain's own prefixes, what it accepts
-/// elsewhere by longer patterns that are not listed here too, and martians.
+/// What a pattern of length 0 does not mean where it stands among `listed`: the domain's own prefixes and what it shows in
+/// place of them, what it accepts elsewhere by longer patterns or uses as a service there and does not list here too, and
+/// martians.
 pub(super) fn exceptions(network: &Network, receiver: &Domain, listed: &[PrefixPattern], family: Family) -> Vec<IpNet> {
+    exceptions_at(network, receiver, None, listed, family)
+}
+
+fn exceptions_at(
+    network: &Network,
+    receiver: &Domain,
+    at: Option<&InterfaceName>,
+    listed: &[PrefixPattern],
+    family: Family,
+) -> Vec<IpNet> {
     let here = named_prefixes(listed, family);
     let elsewhere = network
         .links_of(&receiver.name)
@@ -87,9 +140,16 @@ pub(super) fn exceptions(network: &Network, receiver: &Domain, listed: &[PrefixP
         .filter(|pattern| !pattern.is_everything())
         .map(|pattern| pattern.prefix)
         .filter(|prefix| !covers(&here, prefix));
+    let hosts = network
+        .links_of(&receiver.name)
+        .filter(|(_, own, _)| at != Some(&own.interface))
+        .flat_map(|(_, _, peer)| offered_hosts(network, &peer.domain, receiver).get(family).clone())
+        .filter(|host| !covers(&here, host));
     let all: Vec<IpNet> = own_prefixes(network, receiver)
         .into_iter()
+        .chain(claimed(network, receiver).get(family).clone())
         .chain(elsewhere)
+        .chain(hosts)
         .chain(martian_sources(family).iter().copied())
         .filter(|prefix| Family::of_net(prefix) == family)
         .collect();
@@ -104,18 +164,10 @@ fn behind(network: &Network, receiver: &Domain, own: &LinkEnd, family: Family) -
     let listed = &own.accept.routes;
     let allowed = named_prefixes(listed, family);
     let everything = accepts_everything(listed, family);
-    let except =
-        if everything { subtract(&exceptions(network, receiver, listed, family), &allowed) } else { Vec::new() };
+    let except = if everything {
+        subtract(&exceptions_at(network, receiver, Some(&own.interface), listed, family), &allowed)
+    } else {
+        Vec::new()
+    };
     AddressSet { everything, allowed, except }
-}
-
-/// How a link is numbered in connection tracking marks: its number in the low 31 bits; the highest is left alone.
-impl LinkPolicy {
-    /// The bits of the mark that are rdsup's.
-    pub const MARK_MASK: u32 = 0x7fff_ffff;
-
-    /// The mark of flows over `link`.
-    pub fn mark(link: &Link) -> u32 {
-        link.mark & Self::MARK_MASK
-    }
 }

@@ -28,45 +28,6 @@ pub const MARTIAN_DESTINATIONS: PerFamily<&[IpNet]> = PerFamily {
     ipv6: &[v6(0, 0, 0, 128), v6(0, 1, 0, 128), v6(0, 0, 0xffff, 96)],
 };
 
-const fn bogon4(a: u8, b: u8, c: u8, length: u8) -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, 0), length))
-}
-
-const fn bogon6(first: u16, second: u16, third: u16, length: u8) -> IpNet {
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, second, third, 0, 0, 0, 0, 0), length))
-}
-
-/// Prefixes that nobody announces on the Internet, martians apart: the IANA special-purpose registries (RFC 6890 and its
-/// successors, `3fff::/20` of RFC 9637 and `5f00::/16` of RFC 9602 included) as of 2026-11. A range over everything from an
-/// external neighbor leaves them out; a pattern that names them does not.
-pub const BOGONS: PerFamily<&[IpNet]> = PerFamily {
-    ipv4: &[
-        bogon4(10, 0, 0, 8),
-        bogon4(100, 64, 0, 10),
-        bogon4(172, 16, 0, 12),
-        bogon4(192, 0, 0, 24),
-        bogon4(192, 0, 2, 24),
-        bogon4(192, 168, 0, 16),
-        bogon4(198, 18, 0, 15),
-        bogon4(198, 51, 100, 24),
-        bogon4(203, 0, 113, 24),
-    ],
-    ipv6: &[
-        bogon6(0, 0, 0, 8),
-        bogon6(0x64, 0xff9b, 1, 48),
-        bogon6(0x100, 0, 0, 64),
-        bogon6(0x2001, 2, 0, 48),
-        bogon6(0x2001, 0x10, 0, 28),
-        bogon6(0x2001, 0xdb8, 0, 32),
-        bogon6(0x2002, 0, 0, 16),
-        bogon6(0x3ffe, 0, 0, 16),
-        bogon6(0x3fff, 0, 0, 20),
-        bogon6(0x5f00, 0, 0, 16),
-        bogon6(0xfc00, 0, 0, 7),
-        bogon6(0xfec0, 0, 0, 10),
-    ],
-};
-
 /// [`MARTIAN_SOURCES`] of one family.
 pub fn martian_sources(family: Family) -> &'static [IpNet] {
     MARTIAN_SOURCES.get(family)

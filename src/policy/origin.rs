@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::addresses::PerFamily;
-use super::link::link_families;
-use crate::model::{Asn, Domain, DomainName, Family, InterfaceName, LinkEnd, Network, RouteKind, Routing};
+use super::labels::Label;
+use super::link::{LinkPolicy, link_families};
+use super::translation::{offered_hosts, offers, shown};
+use crate::model::{Domain, DomainName, Family, InterfaceName, Link, LinkEnd, Network, RouteKind, Routing};
 
 /// Local preference where the file names none (RFC 4271 leaves it to us; every implementation takes 100).
 pub const PREFERENCE: u32 = 100;
@@ -34,8 +36,8 @@ pub fn originated(domain: &Domain) -> PerFamily<BTreeSet<IpNet>> {
 pub struct LinkedRoute {
     /// The prefix.
     pub to: IpNet,
-    /// The AS number of the domain that it came from, if that has one.
-    pub entered_by: Option<Asn>,
+    /// Where it entered.
+    pub label: Label,
 }
 
 /// What `domain` accepts over its static links, of one family. Its daemon knows these as learned over a link.
@@ -44,7 +46,46 @@ pub fn linked_routes(network: &Network, domain: &Domain, family: Family) -> BTre
     static_ways(network, &domain.name)
         .into_iter()
         .filter(|(to, _)| Family::of_net(to) == family && !own.get(family).contains(to))
-        .map(|(to, (_, peer))| LinkedRoute { to, entered_by: network.domain(&peer.domain).and_then(|it| it.asn) })
+        .map(|(to, (link, _, peer))| LinkedRoute { to, label: Label::of_link(network, link, peer) })
+        .collect()
+}
+
+/// A prefix that a domain announces over some links only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkOnlyRoute {
+    /// The prefix.
+    pub to: IpNet,
+    /// The links.
+    pub labels: BTreeSet<Label>,
+    /// Whether it is just the host of a service at its own address. Then a route to it that the daemon has learned is the
+    /// better one.
+    pub host: bool,
+}
+
+/// What `domain` announces because of single links: what others see instead of its own addresses, and the hosts of services.
+/// What it originates anyway is not among them.
+pub fn link_only_routes(network: &Network, domain: &Domain, family: Family) -> Vec<LinkOnlyRoute> {
+    let originated = originated(domain);
+    let real = real_hosts(network, domain);
+    let mut routes: BTreeMap<IpNet, BTreeSet<Label>> = BTreeMap::new();
+    for (link, own, peer) in network.links_of(&domain.name).filter(|(link, _, _)| link.routing == Routing::Bgp) {
+        let consumer = network.domain(&peer.domain).filter(|_| link_families(network, own, peer).contains(&family));
+        let Some(consumer) = consumer else { continue };
+        let hosts = offered_hosts(network, &domain.name, consumer);
+        for to in shown(peer).get(family).union(hosts.get(family)).filter(|to| !originated.get(family).contains(to)) {
+            routes.entry(*to).or_default().insert(Label::OnlyOver(LinkPolicy::mark(link)));
+        }
+    }
+    routes.into_iter().map(|(to, labels)| LinkOnlyRoute { to, labels, host: real.contains(&to) }).collect()
+}
+
+/// The hosts of services that are found at their own address.
+fn real_hosts(network: &Network, domain: &Domain) -> BTreeSet<IpNet> {
+    network
+        .links_of(&domain.name)
+        .flat_map(|(_, _, peer)| offers(network, &domain.name, &peer.domain))
+        .filter(|offer| offer.seen.address == offer.at.address)
+        .map(|offer| IpNet::from(offer.seen.address))
         .collect()
 }
 
@@ -91,27 +132,15 @@ impl KernelRouteKind {
 }
 
 /// Every route that rdsup itself installs in a domain, sorted and without duplicates: declared routes, those of static
-/// links, and an unreachable route for each network that nothing else covers exactly, so that what no longer specific
-/// route claims is answered here and does not follow a default route back out.
+/// links, and an unreachable route for each network and for each prefix that others see instead of one, unless something
+/// else has exactly that prefix. So what no longer specific route claims is answered here and does not follow a default
+/// route back out.
 ///
 /// The host's networks get none: they are the business of whoever configured the machine.
 pub fn kernel_routes(network: &Network, domain: &DomainName) -> Vec<KernelRoute> {
     let Some(domain) = network.domain(domain) else { return Vec::new() };
-    let mut routes = BTreeSet::new();
-    for route in &domain.routes {
-        let family = Family::of_net(&route.to);
-        if !domain.families.contains(family) {
-            continue;
-        }
-        let (kind, via, dev) = match &route.kind {
-            RouteKind::Unicast { via, dev } => (KernelRouteKind::Unicast, *via, dev.clone()),
-            RouteKind::Blackhole => (KernelRouteKind::Blackhole, None, None),
-            RouteKind::Unreachable => (KernelRouteKind::Unreachable, None, None),
-            RouteKind::Prohibit => (KernelRouteKind::Prohibit, None, None),
-        };
-        routes.insert(KernelRoute { to: route.to, kind, via, dev, src: None, metric: route.metric });
-    }
-    for (to, (own, peer)) in static_ways(network, &domain.name) {
+    let mut routes = declared_routes(domain);
+    for (to, (_, own, peer)) in static_ways(network, &domain.name) {
         // A declared route for the same prefix is the admin's own word and wins.
         if domain.routes.iter().any(|route| route.to == to) {
             continue;
@@ -127,37 +156,76 @@ pub fn kernel_routes(network: &Network, domain: &DomainName) -> Vec<KernelRoute>
             metric: None,
         });
     }
-    if !domain.name.is_host() {
-        let taken: BTreeSet<IpNet> = routes
-            .iter()
-            .map(|route| route.to)
-            .chain(domain.interface_prefixes())
-            .chain(domain.loopback.clone())
-            .collect();
-        for to in
-            domain.networks.iter().filter(|to| domain.families.contains(Family::of_net(to)) && !taken.contains(to))
-        {
+    let taken: BTreeSet<IpNet> = routes
+        .iter()
+        .map(|route| route.to)
+        .chain(domain.interface_prefixes())
+        .chain(local_addresses(network, domain))
+        .collect();
+    let networks = domain.networks.iter().copied().filter(|_| !domain.name.is_host());
+    for to in networks.chain(published(network, domain)) {
+        if domain.families.contains(Family::of_net(&to)) && !taken.contains(&to) {
             let kind = KernelRouteKind::Unreachable;
-            routes.insert(KernelRoute { to: *to, kind, via: None, dev: None, src: None, metric: None });
+            routes.insert(KernelRoute { to, kind, via: None, dev: None, src: None, metric: None });
         }
     }
     routes.into_iter().collect()
 }
 
-/// The prefixes that a domain accepts over static links, each with the end that it is accepted at and its peer. Of several
-/// ways to one prefix the one of higher preference is taken, of equals the first in the file: the kernel has one route.
-fn static_ways<'a>(network: &'a Network, domain: &'a DomainName) -> BTreeMap<IpNet, (&'a LinkEnd, &'a LinkEnd)> {
-    let mut ways: BTreeMap<IpNet, (&LinkEnd, &LinkEnd)> = BTreeMap::new();
-    let links = network.links_of(domain).filter(|(link, _, _)| link.routing == Routing::Static);
-    for (_, own, peer) in links {
+fn declared_routes(domain: &Domain) -> BTreeSet<KernelRoute> {
+    let routes = domain.routes.iter().filter(|route| domain.families.contains(Family::of_net(&route.to)));
+    let route = |route: &crate::model::Route| {
+        let (kind, via, dev) = match &route.kind {
+            RouteKind::Unicast { via, dev } => (KernelRouteKind::Unicast, *via, dev.clone()),
+            RouteKind::Blackhole => (KernelRouteKind::Blackhole, None, None),
+            RouteKind::Unreachable => (KernelRouteKind::Unreachable, None, None),
+            RouteKind::Prohibit => (KernelRouteKind::Prohibit, None, None),
+        };
+        KernelRoute { to: route.to, kind, via, dev, src: None, metric: route.metric }
+    };
+    routes.map(route).collect()
+}
+
+/// What others see instead of the domain's own addresses: of `nat`, `alias` and services that are published elsewhere.
+/// Packets to these are translated as they arrive; whatever is not must not follow a default route.
+fn published(network: &Network, domain: &Domain) -> BTreeSet<IpNet> {
+    let mut all = BTreeSet::new();
+    for (_, _, peer) in network.links_of(&domain.name) {
+        let shown = shown(peer);
+        all.extend(Family::ALL.into_iter().flat_map(|family| shown.get(family).iter().copied()));
+        let offers = offers(network, &domain.name, &peer.domain).into_iter();
+        let elsewhere = offers.filter(|offer| offer.seen.address != offer.at.address);
+        all.extend(elsewhere.map(|offer| IpNet::from(offer.seen.address)));
+    }
+    all
+}
+
+/// Every address that the domain has, as host prefixes: the kernel answers for these before it looks at any other route.
+fn local_addresses(network: &Network, domain: &Domain) -> Vec<IpNet> {
+    let links = network.links_of(&domain.name).flat_map(|(_, own, _)| &own.addresses);
+    let interfaces = domain.interfaces.iter().flat_map(|interface| &interface.addresses);
+    domain.loopback.iter().chain(interfaces).chain(links).map(|address| IpNet::from(address.addr())).collect()
+}
+
+/// A link, the end at which a prefix is accepted, and the other.
+type Way<'a> = (&'a Link, &'a LinkEnd, &'a LinkEnd);
+
+/// The prefixes that a domain accepts over static links, hosts of services included, each with its way. Of several ways to
+/// one prefix the one of higher preference is taken, of equals the first in the file: the kernel has one route.
+fn static_ways<'a>(network: &'a Network, domain: &'a DomainName) -> BTreeMap<IpNet, Way<'a>> {
+    let mut ways: BTreeMap<IpNet, Way<'_>> = BTreeMap::new();
+    let Some(receiver) = network.domain(domain) else { return ways };
+    for (link, own, peer) in network.links_of(domain).filter(|(link, _, _)| link.routing == Routing::Static) {
         let families = link_families(network, own, peer);
         // A range is refused by the configuration.
-        let exact = own.accept.routes.iter().filter(|pattern| pattern.is_exact());
-        for to in exact.map(|pattern| pattern.prefix).filter(|to| families.contains(&Family::of_net(to))) {
+        let exact = own.accept.routes.iter().filter(|pattern| pattern.is_exact()).map(|pattern| pattern.prefix);
+        let hosts = offered_hosts(network, &peer.domain, receiver);
+        let hosts = Family::ALL.into_iter().flat_map(|family| hosts.get(family).iter().copied());
+        for to in exact.chain(hosts).filter(|to| families.contains(&Family::of_net(to))) {
             let preference = |end: &LinkEnd| end.accept.preference.unwrap_or(PREFERENCE);
-            let better = |(known, _): &(&LinkEnd, &LinkEnd)| preference(own) > preference(known);
+            let better = |(_, known, _): &Way<'_>| preference(own) > preference(known);
             if ways.get(&to).is_none_or(better) {
-                ways.insert(to, (own, peer));
+                ways.insert(to, (link, own, peer));
             }
         }
     }

@@ -23,6 +23,21 @@ pub fn shown(receiver: &LinkEnd) -> PerFamily<BTreeSet<IpNet>> {
     PerFamily::new(|family| all.iter().copied().filter(|net| Family::of_net(net) == family).collect())
 }
 
+/// Addresses that stand for others of `domain`: what it shows over any link, and where it publishes services. They lie
+/// nowhere, and "everything" does not name them.
+pub fn claimed(network: &Network, domain: &Domain) -> PerFamily<Vec<IpNet>> {
+    let shown: Vec<_> = network.links_of(&domain.name).map(|(_, _, peer)| shown(peer)).collect();
+    let services = network.services.iter().filter(|service| service.domain == domain.name);
+    let published: Vec<IpNet> = services
+        .flat_map(|service| &service.expose)
+        .filter_map(|exposure| exposure.published.map(|published| IpNet::from(published.address)))
+        .collect();
+    PerFamily::new(|family| {
+        let published = published.iter().filter(|net| Family::of_net(net) == family);
+        aggregate(shown.iter().flat_map(|shown| shown.get(family)).chain(published).copied())
+    })
+}
+
 /// A port that one domain opens to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Offer {

@@ -1,20 +1,26 @@
 //! The context of a domain's `bird.conf`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::context::{Bird, BirdChannel, BirdFamily, BirdLink, BirdLinked, BirdNeighbor, BirdPrefixes, BirdSet};
+use super::context::{
+    Bird, BirdCache, BirdChannel, BirdElements, BirdFamily, BirdLink, BirdLinkOnly, BirdLinked, BirdNeighbor,
+    BirdOriginated, BirdPrefixes, BirdSet,
+};
 use super::error::{Problem, RenderError};
 use super::quote::{Quoted, refuse_control};
 use super::secrets::Secrets;
 use crate::model::{
-    Asn, Domain, Family, InterfaceName, Link, LinkEnd, Neighbor, NeighborName, Network, PrefixPattern, Routing,
+    Asn, CacheName, Domain, Family, InterfaceName, Link, LinkEnd, Neighbor, NeighborName, Network, PrefixPattern, Role,
+    RouteKind, Routing, RpkiCache,
 };
-use crate::policy::{self, PREFERENCE, RouteFilter};
+use crate::policy::{self, Label, LinkPolicy, PREFERENCE, RouteFilter};
 
-/// The large community `(ASN, LEARNED, peer's ASN)` marks what entered over a link.
-const LEARNED: u32 = 1;
+/// How many prefixes of a family one neighbor may announce where all are kept, accepted or not: twice what the Internet has,
+/// because `max_prefixes` counts only what is accepted and memory is everybody's.
+const MOST_RECEIVED: u32 = 2_000_000;
 
 /// The BIRD protocol of the session on a link's interface: `rd-internet` → `rd_internet`.
 pub fn link_protocol(interface: &InterfaceName) -> String {
@@ -24,6 +30,11 @@ pub fn link_protocol(interface: &InterfaceName) -> String {
 /// The BIRD protocol of the session with an external neighbor: `transit` → `ext_transit`.
 pub fn neighbor_protocol(neighbor: &NeighborName) -> String {
     format!("ext_{}", symbol(neighbor.as_str()))
+}
+
+/// The RPKI protocol that asks a cache: `validator` → `rpki_validator`.
+pub fn cache_protocol(cache: &CacheName) -> String {
+    format!("rpki_{}", symbol(cache.as_str()))
 }
 
 fn symbol(name: &str) -> String {
@@ -51,16 +62,17 @@ pub(super) fn context(network: &Network, domain: &Domain, secrets: &Secrets) -> 
     if domain.router_id.is_none() {
         fail(domain.origin, Problem::Missing("router_id"));
     }
+    let mut sets = Sets::default();
     let mut links = Vec::new();
     for (link, own, peer) in network.links_of(&domain.name).filter(|(link, _, _)| link.routing == Routing::Bgp) {
-        match self::link(network, domain, link, own, peer) {
+        match self::link(network, domain, (link, own, peer), &mut sets) {
             Ok(context) => links.push(context),
             Err(problem) => fail(link.origin, problem),
         }
     }
     let mut neighbors = Vec::new();
     for neighbor in &domain.neighbors {
-        match self::neighbor(network, domain, neighbor, secrets) {
+        match self::neighbor(network, domain, neighbor, secrets, &mut sets) {
             Ok(context) => neighbors.push(context),
             Err(problem) => fail(neighbor.origin, problem),
         }
@@ -75,34 +87,80 @@ pub(super) fn context(network: &Network, domain: &Domain, secrets: &Secrets) -> 
         router_id,
         log_file,
         log_backup,
+        caches: caches(network, domain).map(cache).collect(),
         families: domain.families.iter().map(|family| self::family(network, domain, family)).collect(),
         links,
         neighbors,
     })
 }
 
+fn caches<'a>(network: &'a Network, domain: &'a Domain) -> impl Iterator<Item = &'a RpkiCache> {
+    network.rpki.iter().filter(|cache| cache.domain == domain.name)
+}
+
+fn cache(cache: &RpkiCache) -> BirdCache {
+    BirdCache {
+        protocol: cache_protocol(&cache.name),
+        name: cache.name.clone(),
+        address: cache.address,
+        port: cache.port,
+    }
+}
+
 fn family(network: &Network, domain: &Domain, family: Family) -> BirdFamily {
-    let label = |peer: Option<Asn>| domain.asn.map(|own| label(own, peer.map_or(0, |asn| asn.0)));
+    let text = |label: Label| domain.asn.map(|own| community(own, label));
+    let link_only = policy::link_only_routes(network, domain, family).into_iter();
     BirdFamily {
         name: family.as_str(),
         digit: digit(family),
         source: domain.source(family),
-        originated: policy::originated(domain).get(family).iter().copied().collect(),
+        originated: policy::originated(domain).get(family).iter().map(|to| originated(domain, *to)).collect(),
         linked: policy::linked_routes(network, domain, family)
             .into_iter()
-            .map(|route| BirdLinked { to: route.to, label: label(route.entered_by) })
+            .map(|route| BirdLinked { to: route.to, label: text(route.label) })
+            .collect(),
+        link_only: link_only
+            .map(|route| BirdLinkOnly {
+                to: route.to,
+                labels: route.labels.into_iter().filter_map(text).collect(),
+                host: route.host,
+            })
             .collect(),
     }
 }
 
-fn link(network: &Network, domain: &Domain, link: &Link, own: &LinkEnd, peer: &LinkEnd) -> Result<BirdLink, Problem> {
+/// Copies of declared routes lead where these do, because next hops of neighbors several hops away are looked up there.
+fn originated(domain: &Domain, to: IpNet) -> BirdOriginated {
+    let declared = domain.routes.iter().filter(|route| route.to == to).min_by_key(|route| route.metric);
+    let way = match declared.map(|route| &route.kind) {
+        Some(RouteKind::Unicast { via: Some(via), dev: Some(dev) }) if is_link_local(*via) => scoped(*via, dev),
+        Some(RouteKind::Unicast { via: Some(via), .. }) => Some(format!("via {via}")),
+        Some(RouteKind::Unicast { via: None, dev: Some(dev) }) => Some(format!("via \"{dev}\"")),
+        _ => None,
+    };
+    BirdOriginated { to, way: way.unwrap_or_else(|| "unreachable".to_owned()) }
+}
+
+/// A gateway on an interface; none if BIRD has no way to write the interface's name there.
+fn scoped(via: IpAddr, dev: &InterfaceName) -> Option<String> {
+    let writable = dev.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    writable.then(|| format!("via {via}%'{dev}'"))
+}
+
+fn link(
+    network: &Network,
+    domain: &Domain,
+    (link, own, peer): (&Link, &LinkEnd, &LinkEnd),
+    sets: &mut Sets,
+) -> Result<BirdLink, Problem> {
     let asn = domain.asn.ok_or(Problem::Missing("asn"))?;
     let other = network.domain(&peer.domain).ok_or(Problem::Missing("domain at the other end"))?;
     let peer_asn = other.asn.ok_or(Problem::Missing("asn of the domain at the other end"))?;
     let (local, address) = policy::session_addresses(network, own, peer);
     let protocol = link_protocol(&own.interface);
     let accept = policy::link_routes(network, domain, own, peer);
-    let announce = policy::link_routes(network, other, peer, own);
+    let announce = policy::link_announcements(network, other, own, peer);
+    let transit = policy::transit_labels(network, own, peer);
     let channels = policy::link_families(network, own, peer)
         .into_iter()
         .map(|family| {
@@ -114,12 +172,20 @@ fn link(network: &Network, domain: &Domain, link: &Link, own: &LinkEnd, peer: &L
                 asn,
                 max_path: link.max_path,
                 next_hop: Some("gw"),
-                import: prefixes("import", &suffix, accept.get(family)),
-                export: prefixes("export", &suffix, announce.get(family)),
+                import: sets.prefixes("import", &suffix, accept.get(family)),
+                export: sets.prefixes("export", &suffix, announce.get(family)),
                 announce_linked: false,
-                label: Some(label(asn, peer_asn.0)),
+                transit: transit.iter().map(|label| community(asn, *label)).collect(),
+                announce_outside: true,
+                only_here: Some(community(asn, Label::OnlyOver(LinkPolicy::mark(link)))),
+                label: Some(community(asn, Label::of_link(network, link, peer))),
+                refused_asns: None,
+                roa_table: None,
+                import_table: false,
+                max_received: MOST_RECEIVED,
                 preference: own.accept.preference.unwrap_or(PREFERENCE),
                 max_prefixes: own.accept.max_prefixes,
+                at_limit: "block",
                 suffix,
             }
         })
@@ -128,8 +194,10 @@ fn link(network: &Network, domain: &Domain, link: &Link, own: &LinkEnd, peer: &L
     // Two ends that connect within the same moment collide, and BIRD then closes a connection with a Cease, after which it
     // waits: seen in one start of ten with 50 links. So one end goes first and the other only if that failed.
     let connect_delay = if own.link_local < peer.link_local { 1 } else { 3 };
+    let role =
+        link.provider.as_ref().map(|provider| if *provider == domain.name { Role::Provider } else { Role::Customer });
     let peer = peer.domain.clone();
-    Ok(BirdLink { protocol, peer, interface, local, asn, address, peer_asn, connect_delay, channels })
+    Ok(BirdLink { protocol, peer, interface, local, asn, address, peer_asn, connect_delay, role, channels })
 }
 
 fn neighbor(
@@ -137,6 +205,7 @@ fn neighbor(
     domain: &Domain,
     neighbor: &Neighbor,
     secrets: &Secrets,
+    sets: &mut Sets,
 ) -> Result<BirdNeighbor, Problem> {
     let asn = domain.asn.ok_or(Problem::Missing("asn"))?;
     let protocol = neighbor_protocol(&neighbor.name);
@@ -155,36 +224,7 @@ fn neighbor(
         let own = interface.addresses.iter().find(|address| address.contains(&neighbor.address));
         own.map(IpNet::addr)
     });
-    // A neighbor several hops away names its own next hop, which BIRD resolves; one on the wire is the next hop.
-    let next_hop = match (neighbor.ibgp, neighbor.multihop) {
-        (true, _) => None,
-        (false, Some(_)) => Some("bgp_next_hop"),
-        (false, None) => Some("gw"),
-    };
-    let routes = policy::neighbor_policy(network, domain, neighbor);
-    let channels = policy::neighbor_families(domain, neighbor)
-        .into_iter()
-        .map(|family| {
-            let suffix = format!("{}_{protocol}", digit(family));
-            BirdChannel {
-                name: family.as_str(),
-                extended_next_hop: family == Family::Ipv4 && neighbor.address.is_ipv6(),
-                next_hop_self: true,
-                asn,
-                max_path: neighbor.max_path,
-                next_hop,
-                import: prefixes("import", &suffix, routes.accept.get(family)),
-                export: prefixes("export", &suffix, routes.announce.get(family)),
-                announce_linked: true,
-                label: None,
-                preference: neighbor.preference.unwrap_or(PREFERENCE),
-                max_prefixes: neighbor.max_prefixes,
-                suffix,
-            }
-        })
-        .collect();
     Ok(BirdNeighbor {
-        protocol,
         name: neighbor.name.clone(),
         description,
         interface: at.filter(|_| is_link_local(neighbor.address)).map(|it| quoted_interface(&it.name)).transpose()?,
@@ -195,49 +235,117 @@ fn neighbor(
         ibgp: neighbor.ibgp,
         multihop: neighbor.multihop,
         password,
-        channels,
+        role: neighbor.role.filter(|_| !neighbor.ibgp),
+        channels: neighbor_channels(network, domain, (neighbor, asn), &protocol, sets),
+        protocol,
     })
 }
 
-/// The sets of a filter and the condition on them. `&&` and `||` bind equally in BIRD, hence the parentheses.
-fn prefixes(direction: &str, suffix: &str, filter: &RouteFilter) -> BirdPrefixes {
-    let mut sets = Vec::new();
-    let mut set = |kind: &str, patterns: Vec<String>| {
-        let name = format!("{direction}_{kind}{suffix}");
-        sets.push(BirdSet { name: name.clone(), patterns });
-        name
+fn neighbor_channels(
+    network: &Network,
+    domain: &Domain,
+    (neighbor, asn): (&Neighbor, Asn),
+    protocol: &str,
+    sets: &mut Sets,
+) -> Vec<BirdChannel> {
+    // A neighbor several hops away names its own next hop, which BIRD resolves; one on the wire is the next hop.
+    let next_hop = match (neighbor.ibgp, neighbor.multihop) {
+        (true, _) => None,
+        (false, Some(_)) => Some("bgp_next_hop"),
+        (false, None) => Some("gw"),
     };
-    let under = |list: &[IpNet]| list.iter().map(|prefix| format!("{prefix}+")).collect::<Vec<_>>();
-    let patterns = |list: &[PrefixPattern]| list.iter().map(pattern).collect::<Vec<_>>();
-    let mut either = Vec::new();
-    if !filter.named.is_empty() {
-        either.push(format!("net ~ {}", set("named", patterns(&filter.named))));
+    let external = !neighbor.ibgp;
+    let outside = policy::is_outside(domain, neighbor);
+    let validated = external && caches(network, domain).next().is_some();
+    let routes = policy::neighbor_policy(network, domain, neighbor);
+    let mut channels = Vec::new();
+    for family in policy::neighbor_families(domain, neighbor) {
+        let suffix = format!("{}_{protocol}", digit(family));
+        let mut import = sets.prefixes("import", &suffix, routes.accept.get(family));
+        let refused_asns = external.then(|| {
+            let bogons = BirdElements::asns(&policy::bogon_asns(neighbor.asn));
+            sets.named(format!("import_asns{suffix}"), bogons, &mut import.sets)
+        });
+        channels.push(BirdChannel {
+            name: family.as_str(),
+            extended_next_hop: family == Family::Ipv4 && neighbor.address.is_ipv6(),
+            next_hop_self: true,
+            asn,
+            max_path: neighbor.max_path,
+            next_hop,
+            import,
+            export: sets.prefixes("export", &suffix, routes.announce.get(family)),
+            announce_linked: true,
+            transit: Vec::new(),
+            announce_outside: !outside,
+            only_here: None,
+            label: outside.then(|| community(asn, Label::Outside)),
+            refused_asns,
+            roa_table: (validated && neighbor.rpki).then_some(match family {
+                Family::Ipv4 => "rpki4",
+                Family::Ipv6 => "rpki6",
+            }),
+            // Whether or not this neighbor is checked now: turning the table on or off would reset the session. Next hops that
+            // BIRD must resolve are not kept up to date in it.
+            import_table: validated && neighbor.multihop.is_none(),
+            max_received: MOST_RECEIVED.max(neighbor.max_prefixes),
+            preference: neighbor.preference.unwrap_or(PREFERENCE),
+            max_prefixes: neighbor.max_prefixes,
+            at_limit: if external { "restart" } else { "block" },
+            suffix,
+        });
     }
-    if !filter.ranges.is_empty() {
-        let mut test = format!("net ~ {}", set("range", patterns(&filter.ranges)));
-        if !filter.except.is_empty() {
-            test = format!("({test} && net !~ {})", set("except", under(&filter.except)));
+    channels
+}
+
+/// The sets of a domain's filters, each defined once: a list from a routing registry that several neighbors share has
+/// hundreds of thousands of prefixes.
+#[derive(Default)]
+struct Sets(BTreeMap<BirdElements, String>);
+
+impl Sets {
+    /// The name of the set of these elements, which is put among `new` if nothing has defined it yet.
+    fn named(&mut self, name: String, elements: BirdElements, new: &mut Vec<BirdSet>) -> String {
+        if let Some(known) = self.0.get(&elements) {
+            return known.clone();
         }
-        either.push(test);
+        new.push(BirdSet { name: name.clone(), elements: elements.clone() });
+        self.0.insert(elements, name.clone());
+        name
     }
-    let mut test = if either.is_empty() { "false".to_owned() } else { either.join(" || ") };
-    if !filter.is_empty() && !filter.never.is_empty() {
-        test = format!("net !~ {} && ({test})", set("never", under(&filter.never)));
+
+    /// The sets of a filter and the condition on them. `&&` and `||` bind equally in BIRD, hence the parentheses.
+    fn prefixes(&mut self, direction: &str, suffix: &str, filter: &RouteFilter) -> BirdPrefixes {
+        let mut new = Vec::new();
+        let mut set = |kind: &str, elements| self.named(format!("{direction}_{kind}{suffix}"), elements, &mut new);
+        let mut either = Vec::new();
+        if !filter.named.is_empty() {
+            either.push(format!("net ~ {}", set("named", BirdElements::patterns(&filter.named))));
+        }
+        if !filter.ranges.is_empty() {
+            let mut test = format!("net ~ {}", set("range", BirdElements::patterns(&filter.ranges)));
+            if !filter.except.is_empty() {
+                test = format!("({test} && net !~ {})", set("except", BirdElements::under(&filter.except)));
+            }
+            either.push(test);
+        }
+        let mut test = if either.is_empty() { "false".to_owned() } else { either.join(" || ") };
+        if !filter.is_empty() && !filter.never.is_empty() {
+            let mut never = format!("net !~ {}", set("never", BirdElements::under(&filter.never)));
+            if !filter.unless.is_empty() {
+                let exactly: Vec<_> = filter.unless.iter().copied().map(PrefixPattern::exact).collect();
+                never = format!("({never} || net ~ {})", set("unless", BirdElements::patterns(&exactly)));
+            }
+            test = format!("{never} && ({test})");
+        }
+        BirdPrefixes { sets: new, test }
     }
-    BirdPrefixes { sets, test }
 }
 
-/// A pattern as BIRD writes it.
-fn pattern(pattern: &PrefixPattern) -> String {
-    if pattern.is_exact() {
-        pattern.prefix.to_string()
-    } else {
-        format!("{}{{{},{}}}", pattern.prefix, pattern.ge, pattern.le)
-    }
-}
-
-fn label(own: Asn, peer: u32) -> String {
-    format!("({own}, {LEARNED}, {peer})")
+/// A label as BIRD writes a large community.
+fn community(own: Asn, label: Label) -> String {
+    let (kind, value) = label.parts();
+    format!("({own}, {kind}, {value})")
 }
 
 fn digit(family: Family) -> u8 {

@@ -40,8 +40,6 @@ pub struct RenderedDomain {
     pub daemon: Option<String>,
     /// Where in `daemon` the admin's own lines stand.
     pub extra: Option<ExtraLines>,
-    /// What the templates saw, with secrets redacted: `{"bird": …, "nft": …}`.
-    pub context: serde_json::Value,
 }
 
 impl RenderedDomain {
@@ -203,13 +201,17 @@ fn render_domain(
         }
         None => (None, None),
     };
-    let bird = bird.map(|mut context| {
-        for neighbor in &mut context.neighbors {
-            neighbor.password = neighbor.password.take().and_then(|_| Quoted::password(REDACTED).ok());
-        }
-        context
-    });
-    Ok(RenderedDomain { filter, daemon, extra, context: serde_json::json!({ "bird": bird, "nft": nft }) })
+    Ok(RenderedDomain { filter, daemon, extra })
+}
+
+/// What the templates of a domain see, with secrets redacted: `{"bird": …, "nft": …}`. Made when somebody asks, because
+/// a network with lists from routing registries has a lot of it.
+pub fn context_of(network: &Network, domain: &Domain) -> Result<serde_json::Value, Vec<RenderError>> {
+    let bird = match domain.daemon {
+        DaemonKind::None => None,
+        DaemonKind::Bird => Some(bird::context(network, domain, &Secrets::redacted())?),
+    };
+    Ok(serde_json::json!({ "bird": bird, "nft": nft::context(network, domain)? }))
 }
 
 fn append_extra(mut text: String, domain: &Domain) -> (String, Option<ExtraLines>) {

@@ -53,6 +53,7 @@ macro_rules! built_in {
 
 const BUILT_IN: &[(&str, &str)] = built_in![
     "bird/bird.conf.hbs",
+    "bird/cache.hbs",
     "bird/channel.hbs",
     "bird/family.hbs",
     "bird/filters.hbs",
@@ -63,6 +64,8 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "nft/host.hbs",
     "nft/link.hbs",
     "nft/link_out.hbs",
+    "nft/flows.hbs",
+    "nft/translate.hbs",
     "nft/interface.hbs",
     "nft/set.hbs",
     "nft/wire.hbs",

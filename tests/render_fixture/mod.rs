@@ -256,6 +256,14 @@ pub fn host() -> Network {
     network(vec![host, lab], vec![link])
 }
 
+/// The host without any link.
+pub fn host_alone() -> Network {
+    let mut network = host();
+    network.domains.truncate(1);
+    network.links.clear();
+    network
+}
+
 /// Two domains without IPv6 on a numbered link, so that the session runs over IPv4; one of them takes everything.
 pub fn ipv4_only() -> Network {
     let mut a = domain("a", 65030, &["10.30.0.1/32"], &["10.30.0.0/16"]);
@@ -274,6 +282,102 @@ pub fn ipv4_only() -> Network {
     network(vec![a, b], vec![link])
 }
 
+/// A chain in which ends see each other through the middle, over BGP on one side and a static link without an AS number
+/// on the other, with translations, services and an RPKI cache.
+pub fn chain() -> Network {
+    let mut middle =
+        domain("middle", 65050, &["10.50.0.1/32", "2001:db8:50::1/128"], &["10.50.0.0/16", "2001:db8:50::/48"]);
+    middle.interfaces = vec![interface("wan0", &["203.0.113.2/30"], true), interface("wan1", &["192.0.2.2/30"], true)];
+    let upstream = |text: &str, address: &str, asn| Neighbor {
+        name: NeighborName::new(text).unwrap(),
+        description: None,
+        address: address.parse().unwrap(),
+        interface: None,
+        asn: Asn(asn),
+        ibgp: false,
+        multihop: None,
+        routes: patterns(&["0.0.0.0/0 le 32"]),
+        announce: patterns(&["0.0.0.0/0 le 32"]),
+        preference: None,
+        max_prefixes: 1000,
+        max_path: 100,
+        role: Some(Role::Customer),
+        rpki: true,
+        accept_default: true,
+        password: None,
+        origin: Origin { line: 30 },
+    };
+    middle.neighbors = vec![upstream("one", "203.0.113.1", 3333), upstream("two", "192.0.2.1", 64510)];
+    middle.neighbors[1].rpki = false;
+    let route = |to: &str, via: Option<&str>, dev: Option<&str>| Route {
+        to: to.parse().unwrap(),
+        kind: RouteKind::Unicast {
+            via: via.map(|via| via.parse().unwrap()),
+            dev: dev.map(|dev| InterfaceName::new(dev).unwrap()),
+        },
+        metric: None,
+        origin: Origin { line: 40 },
+    };
+    middle.routes = vec![
+        route("192.0.2.200/32", Some("203.0.113.1"), None),
+        route("192.0.2.201/32", Some("fe80::7"), Some("wan0")),
+        route("192.0.2.202/32", None, Some("wan1")),
+    ];
+    let left = domain("left", 65051, &["10.51.0.1/32"], &["10.51.0.0/16"]);
+    let mut right = domain("right", 0, &["10.52.0.1/32"], &["10.52.0.0/16"]);
+    (right.asn, right.router_id, right.daemon) = (None, None, DaemonKind::None);
+    let mut first = link(
+        1001,
+        "left",
+        Accept {
+            transit: vec![name("right")],
+            nat: vec![Nat {
+                from: nets(&["10.50.2.0/24"]),
+                to: "198.18.9.9".parse().unwrap(),
+                origin: Origin::default(),
+            }],
+            alias: vec![Alias {
+                real: "10.50.1.0/24".parse().unwrap(),
+                seen: "198.18.5.0/24".parse().unwrap(),
+                origin: Origin::default(),
+            }],
+            ..accept(&["10.50.0.0/16 le 24", "10.52.0.0/16", "198.18.5.0/24", "198.18.9.9/32"], Vec::new())
+        },
+        "middle",
+        accept(&["10.51.0.0/16"], vec![PacketMatch::Icmp]),
+    );
+    first.provider = Some(name("middle"));
+    let mut second =
+        link(1002, "right", accept(&["10.50.0.0/16"], Vec::new()), "middle", accept(&["10.52.0.0/16"], Vec::new()));
+    second.routing = Routing::Static;
+    let mut network = network(vec![left, middle, right], vec![first, second]);
+    let at = |text: &str| {
+        let socket: std::net::SocketAddr = text.parse().unwrap();
+        Endpoint { address: socket.ip(), port: socket.port() }
+    };
+    let expose = |to: &str, published: Option<&str>| Exposure {
+        to: name(to),
+        published: published.map(at),
+        origin: Origin::default(),
+    };
+    network.services.push(Service {
+        name: ServiceName::new("wiki").unwrap(),
+        domain: name("middle"),
+        at: at("10.50.9.10:443"),
+        protocol: PortProtocol::Tcp,
+        expose: vec![expose("left", None), expose("right", Some("198.18.7.7:443"))],
+        origin: Origin::default(),
+    });
+    network.rpki.push(RpkiCache {
+        name: CacheName::new("validator").unwrap(),
+        domain: name("middle"),
+        address: "10.50.0.53".parse().unwrap(),
+        port: 3323,
+        origin: Origin::default(),
+    });
+    network
+}
+
 /// A hub with spokes.
 pub fn hub(spokes: u32) -> Network {
     let mut domains = vec![domain("hub", 65100, &["10.0.0.1/32", "2001:db8::1/128"], &["10.0.0.0/24"])];
@@ -288,4 +392,76 @@ pub fn hub(spokes: u32) -> Network {
         links.push(link(i, "hub", from_spoke, &spoke, accept(&["0.0.0.0/0", "10.0.0.0/24"], Vec::new())));
     }
     network(domains, links)
+}
+
+/// Two sites with the same addresses and a shop behind a middle: translation both ways, transit, services, masquerading.
+pub fn overlap() -> Network {
+    let own = ["10.1.0.0/24", "2001:db8:a::/64"];
+    let mut middle = domain("middle", 65041, &["198.51.100.1/32", "2001:db8:1::1/128"], &["198.51.100.0/24"]);
+    middle.interfaces = vec![interface("eth0", &["203.0.113.2/24", "2001:db8:ff::2/64"], true)];
+    middle.interfaces[0].masquerade = nets(&["198.51.100.0/24", "203.0.113.0/24", "2001:db8:1::/48"]);
+    middle.interfaces[0].input = vec![tcp(&[22])];
+    middle.interfaces[0].packets = vec![tcp(&[80])];
+    let left = domain("left", 65042, &["10.1.0.1/32", "2001:db8:a::1/128"], &own);
+    let right = domain("right", 65043, &["10.1.0.1/32", "2001:db8:a::1/128"], &own);
+    let nat = |from: &[&str], to: &str| Nat { from: nets(from), to: to.parse().unwrap(), origin: Origin::default() };
+    let alias = |real: &str, seen: &str| Alias {
+        real: real.parse().unwrap(),
+        seen: seen.parse().unwrap(),
+        origin: Origin::default(),
+    };
+    let mut links = vec![
+        link(
+            41,
+            "left",
+            Accept { transit: vec![name("right")], ..accept(&["0.0.0.0/0", "::/0"], vec![PacketMatch::Icmp]) },
+            "middle",
+            Accept {
+                alias: vec![alias("10.1.0.0/24", "198.18.5.0/24"), alias("2001:db8:a::/64", "2001:db8:5::/64")],
+                ..accept(&["198.18.5.0/24", "2001:db8:5::/64"], vec![PacketMatch::Any])
+            },
+        ),
+        link(
+            42,
+            "right",
+            accept(&["198.18.5.0/24", "2001:db8:5::/64"], vec![PacketMatch::Icmp]),
+            "middle",
+            Accept {
+                nat: vec![
+                    nat(&["10.1.0.0/25", "10.1.0.0/26", "10.1.0.128/25"], "198.18.6.1"),
+                    nat(&["2001:db8:a::/64"], "2001:db8:6::1"),
+                ],
+                ..accept(&["198.18.6.1/32", "2001:db8:6::1/128"], vec![tcp(&[80])])
+            },
+        ),
+    ];
+    links[0].ends[0].addresses = nets(&["10.1.0.254/31", "2001:db8:a::fe/127"]);
+    links[0].ends[1].addresses = nets(&["10.1.0.255/31", "2001:db8:a::ff/127"]);
+    let mut network = network(vec![middle, left, right], links);
+    let service = |text: &str, domain: &str, at: &str, expose: &[(&str, Option<&str>)]| Service {
+        name: ServiceName::new(text).unwrap(),
+        domain: name(domain),
+        at: endpoint(at),
+        protocol: PortProtocol::Tcp,
+        expose: expose
+            .iter()
+            .map(|(to, published)| Exposure {
+                to: name(to),
+                published: published.map(endpoint),
+                origin: Origin::default(),
+            })
+            .collect(),
+        origin: Origin::default(),
+    };
+    network.services = vec![
+        service("wiki", "middle", "198.51.100.9:443", &[("left", None), ("right", Some("198.18.9.9:8443"))]),
+        service("shop", "right", "[2001:db8:a::7]:80", &[("middle", Some("[2001:db8:7::7]:80"))]),
+    ];
+    network
+}
+
+/// An address and a port as the configuration writes them.
+pub fn endpoint(text: &str) -> Endpoint {
+    let at: std::net::SocketAddr = text.parse().unwrap();
+    Endpoint { address: at.ip(), port: at.port() }
 }

@@ -32,6 +32,20 @@ pub struct Nft {
     pub other: String,
     /// Every named set.
     pub sets: Vec<NftSet>,
+    /// The bits of a connection tracking mark that are rdsup's.
+    pub mark_bits: String,
+    /// Those of them that number a link or interface.
+    pub number_bits: String,
+    /// The one of them that says that the flow left by that link.
+    pub left_bit: String,
+    /// The bits that are left to others.
+    pub other_bits: String,
+    /// From which link to which other one flows may go.
+    pub pairs: Vec<NftPair>,
+    /// Where destinations are translated.
+    pub translates_in: Vec<NftPlace>,
+    /// Where sources are translated.
+    pub translates_out: Vec<NftPlace>,
     /// For each reason that is checked for all links at once, which counter stands for which link.
     pub maps: Vec<NftMap>,
     /// Links.
@@ -49,6 +63,24 @@ pub struct NftSet {
     pub kind: &'static str,
     /// Its prefixes.
     pub elements: Vec<IpNet>,
+}
+
+/// A link or an interface at which addresses are translated: `nft/translate.hbs`.
+#[derive(Clone, Debug, Serialize)]
+pub struct NftPlace {
+    /// The interface as part of chain names.
+    pub name: String,
+    /// The interface.
+    pub interface: InterfaceName,
+}
+
+/// A link and another one that its flows may leave by: `nft/wire.hbs`.
+#[derive(Clone, Debug, Serialize)]
+pub struct NftPair {
+    /// The interface by which they enter.
+    pub from: InterfaceName,
+    /// The interface by which they may leave.
+    pub to: InterfaceName,
 }
 
 /// A map from interfaces to counters: `nft/wire.hbs`.
@@ -92,10 +124,69 @@ pub struct NftLink {
     pub families: Vec<NftLinkFamily>,
     /// The new flows that enter, as nftables writes them.
     pub packets: Vec<String>,
-    /// The link's number in the connection tracking mark.
+    /// The answers in such flows.
+    pub replies: Vec<String>,
+    /// Whether any new flow may enter.
+    pub entered: bool,
+    /// The ports that this domain opens to the peer.
+    pub services: Vec<NftService>,
+    /// The ports that the peer opens to this domain.
+    pub used: Vec<NftService>,
+    /// The interfaces of other links by which flows from here may leave.
+    pub onward: Vec<InterfaceName>,
+    /// Whether destinations of what arrives are translated.
+    pub translates_in: bool,
+    /// Whether sources of what leaves are translated.
+    pub translates_out: bool,
+    /// The connection tracking mark of flows that entered by the link.
     pub mark: String,
+    /// The mark of flows that left by it.
+    pub left: String,
+    /// The marks of flows about which errors come from any router behind the link.
+    pub errors: Vec<String>,
     /// The counters of its drops, by reason.
     pub drop: BTreeMap<&'static str, String>,
+}
+
+/// A port that one domain opens to another.
+#[derive(Clone, Debug, Serialize)]
+pub struct NftService {
+    /// `ip` or `ip6`.
+    pub keyword: &'static str,
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// The address at which it is found.
+    pub address: IpAddr,
+    /// The port there.
+    pub port: u16,
+    /// Where it really is: address and port.
+    pub at: String,
+    /// The port there.
+    pub at_port: u16,
+    /// Whether these differ, so that the owner translates.
+    pub translated: bool,
+}
+
+/// Sources that appear as one address.
+#[derive(Clone, Debug, Serialize)]
+pub struct NftNat {
+    /// The sources.
+    pub from: Vec<IpNet>,
+    /// The address.
+    pub to: IpAddr,
+}
+
+/// A prefix that appears as another.
+#[derive(Clone, Debug, Serialize)]
+pub struct NftAlias {
+    /// The prefix as it is.
+    pub real: IpNet,
+    /// The prefix as the peer sees it.
+    pub seen: IpNet,
+    /// The first address of the latter.
+    pub first: IpAddr,
+    /// The mask of the bits that both have in common: those of the host.
+    pub host_bits: IpAddr,
 }
 
 /// A BGP session as packets.
@@ -128,6 +219,18 @@ pub struct NftLinkFamily {
     pub to_everything: bool,
     /// The set of destinations of new flows.
     pub to: String,
+    /// With `to_everything`: the set of what is not meant by it; null if there is none.
+    pub claimed: Option<String>,
+    /// The set of own addresses that the peer never sees; null if there are none.
+    pub hidden: Option<String>,
+    /// The set of the peer's addresses that are never seen here; null if there are none.
+    pub unseen: Option<String>,
+    /// Sources that the peer sees as one address.
+    pub nats: Vec<NftNat>,
+    /// Prefixes that the peer sees as others.
+    pub aliases: Vec<NftAlias>,
+    /// The own address on a numbered link, which is never translated; null if there is none.
+    pub wire: Option<IpAddr>,
 }
 
 /// An interface claimed from the host: `nft/interface.hbs`.
@@ -147,10 +250,18 @@ pub struct NftInterface {
     pub sessions: Vec<NftSession>,
     /// IPv4 and IPv6.
     pub families: Vec<NftInterfaceFamily>,
+    /// Whether sources of what leaves are replaced by the interface's own address.
+    pub masquerades: bool,
+    /// The connection tracking mark of flows that entered by the interface.
+    pub mark: String,
     /// New flows that are forwarded from outside, as nftables writes them.
     pub packets: Vec<String>,
+    /// The answers in such flows.
+    pub replies: Vec<String>,
     /// New flows to the domain itself, as nftables writes them.
     pub input: Vec<String>,
+    /// The answers in such flows.
+    pub input_replies: Vec<String>,
     /// The counters of its drops, by reason.
     pub drop: BTreeMap<&'static str, String>,
 }
@@ -166,4 +277,6 @@ pub struct NftInterfaceFamily {
     pub to_everything: bool,
     /// The set of destinations of new flows from outside.
     pub to: String,
+    /// The set of sources that leave with the interface's own address; null if there are none.
+    pub hidden: Option<String>,
 }
