@@ -302,8 +302,11 @@ fn an_error_carries_the_words_of_the_kernel_and_the_line_of_the_file() {
         let error = try_run(&machine, "a", Action::AddRoute(route)).await.unwrap_err();
         assert_eq!(error.origin.line, 7);
         assert!(error.to_string().contains("Nexthop has invalid gateway"), "{error}");
-        let bad =
-            Action::LoadFilter { path: "/run/rdsup/a/rdsup.nft".into(), text: "table inet rdsup { nonsense }".into() };
+        let bad = Action::LoadFilter {
+            path: "/run/rdsup/a/rdsup.nft".into(),
+            text: "table inet rdsup { nonsense }".into(),
+            stacked: [].into(),
+        };
         let error = try_run(&machine, "a", bad).await.unwrap_err();
         assert!(error.to_string().contains("syntax error"), "{error}");
         let found = machine.observe(&wanted(&["a"])).await.unwrap();
@@ -461,5 +464,30 @@ fn an_interface_in_the_host_is_seen_with_the_routes_that_it_must_get_back() {
         (route.metric, route.protocol) = (Some(50), 4);
         assert_eq!(link.routes, [route].into(), "the connected route comes by itself");
         assert!(host.routes.is_empty(), "no route of the host is ours");
+    });
+}
+
+#[test]
+fn a_table_that_is_stacked_is_ours_by_its_comment_and_not_by_its_name_alone() {
+    in_own_host("a_table_that_is_stacked_is_ours_by_its_comment_and_not_by_its_name_alone", || async {
+        let machine = machine();
+        make_domain(&machine, "a").await;
+        let nft = |line: &str| drop(output("ip", &["netns", "exec", "a", "nft", line]));
+        nft("add table inet rdsup-next { comment \"rdsup /other a\"; }");
+        nft("add table inet rdsup-next2 { comment \"rdsup /run/rdsup a\"; }");
+        nft("add table inet rdsup-next3");
+        nft("add table ip rdsup-next4 { comment \"rdsup /run/rdsup a\"; }");
+        // More than one datagram's worth.
+        let others = (0..100).map(|n| format!("add table inet other{n} {{ comment \"{}\"; }}", "x".repeat(100)));
+        nft(&others.collect::<Vec<_>>().join("; "));
+        let observed = machine.observe(&wanted(&["a"])).await.unwrap();
+        let stacked = &observed.domains[&domain("a")].stacked;
+        assert_eq!(stacked.iter().collect::<Vec<_>>(), ["rdsup-next2"]);
+        let tables = stacked.clone();
+        run(&machine, "a", Action::UnstackFilters { tables: tables.clone() }).await;
+        run(&machine, "a", Action::UnstackFilters { tables }).await;
+        let observed = machine.observe(&wanted(&["a"])).await.unwrap();
+        assert!(observed.domains[&domain("a")].stacked.is_empty());
+        assert!(output("ip", &["netns", "exec", "a", "nft", "list", "tables"]).contains("rdsup-next3"));
     });
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::output::tell;
 use crate::supervisor::{PrepareError, RunError};
 use crate::sys::SysError;
 
@@ -66,13 +67,13 @@ impl Failure {
     /// Prints it on standard error: for people, or as one JSON object for programs.
     pub fn show(&self, json: bool) {
         if json {
-            eprintln!("{}", serde_json::json!({ "error": self.message, "hint": self.hint }));
+            tell(serde_json::json!({ "error": self.message, "hint": self.hint }));
         } else if let Some(picture) = &self.picture {
-            eprintln!("{}", picture.trim_end());
+            tell(picture.trim_end());
         } else {
-            eprintln!("error: {}", self.message);
+            tell(format_args!("error: {}", self.message));
             if let Some(hint) = &self.hint {
-                eprintln!("hint: {hint}");
+                tell(format_args!("hint: {hint}"));
             }
         }
     }
@@ -126,6 +127,7 @@ impl From<RunError> for Failure {
                 let message = conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 Self { picture, ..Self::new(message) }
             }
+            RunError::Filters(_) => Self::new(&error).hint("all domains stay behind their old filters; try again"),
             RunError::Left(words) => Self::new(words),
         }
     }

@@ -177,6 +177,11 @@ pub fn print(text: &str) -> Result<bool, Failure> {
     }
 }
 
+/// Says a line on standard error. Nobody may be listening any more (`2>&1 | head`), which is no reason to fail.
+pub fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
 /// Prints a value for programs.
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::new)?;

@@ -11,8 +11,8 @@ use super::desired::{
     InterfaceKind, VethEnd,
 };
 use super::observed::RouteSpec;
-use super::{Layout, ROUTE_PROTOCOL};
-use crate::model::{DaemonKind, Domain, InterfaceName, Link, LinkEnd, Network};
+use super::{Layout, ROUTE_PROTOCOL, host};
+use crate::model::{DaemonKind, Domain, Family, InterfaceName, Link, LinkEnd, Network};
 use crate::policy;
 use crate::render::{Rendered, RenderedDomain};
 
@@ -55,8 +55,8 @@ fn desired_domain(network: &Network, domain: &Domain, rendered: &RenderedDomain,
         let path = layout.resolv_conf(name);
         files.push(DesiredFile { path, text: text.into(), mode: 0o644, owner: FileOwner::Root });
     }
-    let sysctls = if name.is_host() { BTreeMap::new() } else { namespace_sysctls() };
-    if !sysctls.is_empty() {
+    let sysctls = if name.is_host() { host::sysctls(domain) } else { namespace_sysctls() };
+    if !name.is_host() {
         let text = sysctls.iter().fold(String::new(), |mut text, (key, value)| {
             let _ = writeln!(text, "{} = {value}", key.replace('/', "."));
             text
@@ -105,19 +105,19 @@ fn interfaces(network: &Network, domain: &Domain, layout: &Layout) -> BTreeMap<I
             kind: InterfaceKind::Physical,
             addresses: interface.addresses.iter().copied().collect(),
             mtu: interface.mtu,
-            sysctls: interface_sysctls(&interface.name, true),
+            sysctls: interface_sysctls(&interface.name, GENERATED_ADDRESS, |_| true),
             alias: None,
             origin: interface.origin,
         };
         interfaces.insert(interface.name.clone(), physical);
     }
     for (link, end, _) in network.links_of(&domain.name) {
-        let forwarding = !domain.name.is_host() || domain.forwarding;
+        let forwarding = |family| !domain.name.is_host() || (domain.forwarding && domain.families.contains(family));
         let link_end = DesiredInterface {
             kind: InterfaceKind::Link,
             addresses: end_addresses(end),
             mtu: link.mtu,
-            sysctls: interface_sysctls(&end.interface, forwarding),
+            sysctls: interface_sysctls(&end.interface, NO_GENERATED_ADDRESS, forwarding),
             alias: Some(layout.alias(link)),
             origin: link.origin,
         };
@@ -166,6 +166,10 @@ const IPV6: [(&str, &str); 7] = [
 /// No link-local address is generated; each link has a fixed one.
 const NO_GENERATED_ADDRESS: (&str, &str) = ("addr_gen_mode", "1");
 
+/// Without a link-local address of its own a router asks for no neighbor to whom it forwards (RFC 4861, 7.2.2), so an
+/// interface to hosts gets the usual one.
+const GENERATED_ADDRESS: (&str, &str) = ("addr_gen_mode", "0");
+
 /// A new namespace copies the IPv4 values of the host's, so each that matters is written, for `all` and for `default`.
 fn namespace_sysctls() -> BTreeMap<String, String> {
     let mut sysctls = BTreeMap::new();
@@ -187,10 +191,14 @@ fn namespace_sysctls() -> BTreeMap<String, String> {
     sysctls
 }
 
-fn interface_sysctls(name: &InterfaceName, forwarding: bool) -> BTreeMap<String, String> {
-    let forwarding = ("forwarding", if forwarding { "1" } else { "0" });
-    let ipv4 = IPV4.into_iter().chain([forwarding]).map(|setting| ("ipv4", setting));
-    let ipv6 = IPV6.into_iter().chain([forwarding, NO_GENERATED_ADDRESS]).map(|setting| ("ipv6", setting));
+fn interface_sysctls(
+    name: &InterfaceName,
+    generated: (&str, &str),
+    forwards: impl Fn(Family) -> bool,
+) -> BTreeMap<String, String> {
+    let forwarding = |family| ("forwarding", if forwards(family) { "1" } else { "0" });
+    let ipv4 = IPV4.into_iter().chain([forwarding(Family::Ipv4)]).map(|setting| ("ipv4", setting));
+    let ipv6 = IPV6.into_iter().chain([forwarding(Family::Ipv6), generated]).map(|setting| ("ipv6", setting));
     ipv4.chain(ipv6)
         .map(|(family, (key, value))| (format!("net/{family}/conf/{name}/{key}"), value.to_owned()))
         .collect()

@@ -23,7 +23,7 @@ pub struct Desired {
 /// One domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredDomain {
-    /// Namespace-wide sysctls as `net/ipv4/ip_forward` → `1`; empty for `host`.
+    /// Namespace-wide sysctls as `net/ipv4/ip_forward` → `1`; for `host` only what forwarding takes.
     pub sysctls: BTreeMap<String, String>,
     /// The packet filter.
     pub filter: DesiredFilter,

@@ -49,10 +49,17 @@ impl Observed {
                     map.insert(sysctl.key.clone(), sysctl.value.clone());
                 }
             }
-            Action::LoadFilter { path, text } => {
+            Action::LoadFilter { path, text, stacked } => {
                 let domain = self.domain(name);
                 domain.filter = Some(ObservedFilter { text: Some(text.to_string()) });
+                domain.stacked.retain(|table| !stacked.contains(table));
                 domain.files.insert(path.clone(), (text.to_string(), 0o644));
+            }
+            Action::StackFilter { table, .. } => {
+                assert!(self.domain(name).stacked.insert(table.clone()), "{table} is there already");
+            }
+            Action::UnstackFilters { tables } => {
+                self.domain(name).stacked.retain(|table| !tables.contains(table));
             }
             Action::RemoveFilter => self.domain(name).filter = None,
             Action::AddVeth { ends: [first, second], mtu } => {

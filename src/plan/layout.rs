@@ -54,6 +54,16 @@ impl Layout {
         self.domain_dir(domain).join("rdsup.nft")
     }
 
+    /// The packet filter that is being loaded: if the file is there, a load was cut short.
+    pub fn filter_on_its_way(&self, domain: &DomainName) -> PathBuf {
+        self.domain_dir(domain).join("rdsup.nft.new")
+    }
+
+    /// A packet filter that is stacked on that of one domain while policy changes.
+    pub fn stacked_filter(&self, domain: &DomainName, table: &str) -> PathBuf {
+        self.domain_dir(domain).join(format!("{table}.nft"))
+    }
+
     /// The sysctls of one domain, for people to read and for `sysctl -p`.
     pub fn sysctls(&self, domain: &DomainName) -> PathBuf {
         self.domain_dir(domain).join("sysctl.conf")

@@ -7,9 +7,13 @@ mod build;
 mod desired;
 #[cfg(test)]
 mod fake;
+mod filters;
+mod host;
 mod layout;
 mod observed;
 mod planner;
+#[cfg(test)]
+mod policy_tests;
 mod removal;
 mod stages;
 mod step;
@@ -20,9 +24,12 @@ pub use desired::{
     Desired, DesiredDaemon, DesiredDomain, DesiredFile, DesiredFilter, DesiredInterface, DesiredVeth, FileOwner,
     FileText, InterfaceKind, VethEnd,
 };
+pub use filters::STACKED;
+pub use host::IPV6_FORWARDING;
 pub use layout::Layout;
 pub use observed::{
-    InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedFilter, ObservedLink, RouteSpec,
+    InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedFilter, ObservedHost,
+    ObservedLink, RouteSpec,
 };
 pub use planner::plan;
 pub use stages::{Conflict, Missing, Plan, Stage};

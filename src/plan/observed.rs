@@ -18,6 +18,17 @@ pub struct Observed {
     pub domains: BTreeMap<DomainName, ObservedDomain>,
     /// What is remembered of claimed interfaces, from the state directory.
     pub records: BTreeMap<InterfaceName, InterfaceRecord>,
+    /// What others have in the machine's own namespace.
+    pub host: ObservedHost,
+}
+
+/// What others have in the machine's own namespace and rdsup could take from them; looked at only where the file could.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedHost {
+    /// Interfaces with an IPv6 default route that the kernel would drop if the machine forwarded.
+    pub advertised: BTreeSet<String>,
+    /// Who routes there already, in words.
+    pub routed_by: Option<String>,
 }
 
 /// One domain.
@@ -29,11 +40,13 @@ pub struct ObservedDomain {
     pub sysctls: BTreeMap<String, String>,
     /// The `inet rdsup` table, if there is one.
     pub filter: Option<ObservedFilter>,
+    /// Tables of ours that are stacked on it: an apply was cut short.
+    pub stacked: BTreeSet<String>,
     /// Files of the domain's run directory: path → content as it stands, with its permission bits.
     pub files: BTreeMap<PathBuf, (String, u32)>,
     /// Every interface in the namespace. In `host`: those of our link group, and those asked for by name.
     pub links: BTreeMap<InterfaceName, ObservedLink>,
-    /// Routes of protocol [`ROUTE_PROTOCOL`] in the main table.
+    /// Routes of protocol [`ROUTE_PROTOCOL`] in the main table, and those that a daemon left where none is asked for.
     pub routes: BTreeSet<RouteSpec>,
     /// The routing daemon.
     pub daemon: ObservedDaemon,
@@ -172,6 +185,7 @@ impl ObservedDomain {
             namespace: NamespaceState::Absent,
             sysctls: BTreeMap::new(),
             filter: None,
+            stacked: BTreeSet::new(),
             files: BTreeMap::new(),
             links: BTreeMap::new(),
             routes: BTreeSet::new(),
@@ -183,6 +197,7 @@ impl ObservedDomain {
     pub fn is_empty(&self) -> bool {
         self.namespace == NamespaceState::Absent
             && self.filter.is_none()
+            && self.stacked.is_empty()
             && self.files.is_empty()
             && self.routes.is_empty()
             && self.daemon == ObservedDaemon::Stopped

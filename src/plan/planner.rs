@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::desired::{Desired, DesiredDomain, DesiredInterface, DesiredVeth, InterfaceKind, VethEnd};
-use super::observed::{InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedLink};
+use super::host::FORWARDING_MEANS;
+use super::observed::{
+    InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedLink, RouteSpec,
+};
 use super::stages::{Conflict, Missing, Plan, Stage};
 use super::step::{Action, Step, Sysctl};
 use super::{FileOwner, Layout};
@@ -16,8 +19,16 @@ use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
 ///
 /// Everything that stands in the way; nothing may be done then.
 pub fn plan(desired: &Desired, observed: &Observed, layout: &Layout) -> Result<Plan, Vec<Conflict>> {
-    let mut planner =
-        Planner { desired, observed, layout, steps: Vec::new(), missing: Vec::new(), conflicts: Vec::new() };
+    let mut planner = Planner {
+        desired,
+        observed,
+        layout,
+        stack: false,
+        steps: Vec::new(),
+        missing: Vec::new(),
+        conflicts: Vec::new(),
+    };
+    planner.stack = planner.must_stack();
     for (name, domain) in &observed.domains {
         if !desired.domains.contains_key(name) {
             planner.remove_domain(name, domain);
@@ -29,6 +40,7 @@ pub fn plan(desired: &Desired, observed: &Observed, layout: &Layout) -> Result<P
     for veth in &desired.veths {
         planner.veth(veth);
     }
+    planner.host_conflicts();
     if planner.conflicts.is_empty() {
         let mut steps = planner.steps;
         // A stable sort: within a stage and a domain the order of planning is the order of doing.
@@ -43,15 +55,21 @@ pub(super) struct Planner<'a> {
     pub(super) desired: &'a Desired,
     pub(super) observed: &'a Observed,
     pub(super) layout: &'a Layout,
+    /// Whether filters that change are stacked on the old ones first.
+    pub(super) stack: bool,
     steps: Vec<(Stage, Step)>,
     missing: Vec<Missing>,
-    conflicts: Vec<Conflict>,
+    pub(super) conflicts: Vec<Conflict>,
 }
 
 /// Stands for what is known of a domain that was not observed.
 static NOTHING: ObservedDomain = ObservedDomain::absent();
 
 impl<'a> Planner<'a> {
+    pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().map(|(_, step)| step)
+    }
+
     pub(super) fn push(&mut self, stage: Stage, domain: &DomainName, origin: Origin, action: Action) {
         self.steps.push((stage, Step { domain: domain.clone(), action, cause: None, origin }));
     }
@@ -64,7 +82,19 @@ impl<'a> Planner<'a> {
         action: Action,
         cause: &str,
     ) {
-        self.steps.push((stage, Step { domain: domain.clone(), action, cause: Some(cause.to_owned()), origin }));
+        self.push_if_because(stage, domain, origin, action, Some(cause));
+    }
+
+    pub(super) fn push_if_because(
+        &mut self,
+        stage: Stage,
+        domain: &DomainName,
+        origin: Origin,
+        action: Action,
+        cause: Option<&str>,
+    ) {
+        let cause = cause.map(str::to_owned);
+        self.steps.push((stage, Step { domain: domain.clone(), action, cause, origin }));
     }
 
     pub(super) fn seen(&self, domain: &DomainName) -> &'a ObservedDomain {
@@ -93,11 +123,23 @@ impl<'a> Planner<'a> {
         for route in &wanted.routes {
             let managed = route.dev.as_ref().filter(|dev| wanted.interfaces.contains_key(*dev));
             let rebuilt = managed.is_some_and(|dev| !self.stays_up(name, dev));
-            if rebuilt || !seen.routes.contains(route) {
+            if (rebuilt || !seen.routes.contains(route)) && !self.waits(name, wanted, route) {
                 self.push(Stage::Routes, name, wanted.origin, Action::AddRoute(route.clone()));
             }
         }
         self.daemon(name, wanted, seen);
+    }
+
+    /// Whether a route leads by an interface that the host does not have yet: it comes when that does.
+    fn waits(&self, domain: &DomainName, wanted: &DesiredDomain, route: &RouteSpec) -> bool {
+        self.missing.iter().filter(|missing| &missing.domain == domain).any(|missing| match (&route.dev, route.via) {
+            (Some(dev), _) => *dev == missing.interface,
+            (None, Some(via)) => wanted
+                .interfaces
+                .get(&missing.interface)
+                .is_some_and(|it| it.addresses.iter().any(|address| address.contains(&via))),
+            (None, None) => false,
+        })
     }
 
     /// Whether an interface is there, up, and will not be replaced by this plan.
@@ -145,22 +187,10 @@ impl<'a> Planner<'a> {
         let changed = sysctl_changes(&wanted.sysctls, &seen.sysctls);
         if !changed.is_empty() {
             let file = create.then(|| self.layout.sysctls(name));
-            self.push(stage, name, wanted.origin, Action::SetSysctls { values: changed, file });
+            let cause = name.is_host().then_some(FORWARDING_MEANS);
+            self.push_if_because(stage, name, wanted.origin, Action::SetSysctls { values: changed, file }, cause);
         }
-        let loaded = seen.filter.as_ref();
-        if loaded.and_then(|filter| filter.text.as_deref()) != Some(&*wanted.filter.text) {
-            let action = Action::LoadFilter { path: wanted.filter.path.clone(), text: wanted.filter.text.clone() };
-            match loaded {
-                Some(filter) if filter.text.is_none() => {
-                    let cause = "the table was changed by someone else";
-                    self.push_because(stage, name, wanted.origin, action, cause);
-                }
-                None if !create && !name.is_host() => {
-                    self.push_because(stage, name, wanted.origin, action, "the table was gone");
-                }
-                _ => self.push(stage, name, wanted.origin, action),
-            }
-        }
+        self.filter(name, wanted, seen, create);
         if create {
             self.push(stage, name, wanted.origin, Action::PublishNamespace);
         }
@@ -227,9 +257,9 @@ impl<'a> Planner<'a> {
             let action = Action::SetAlias { name: name.clone(), alias: alias.clone() };
             self.push(stage, domain, wanted.origin, action);
         }
-        // In a domain of ours a new interface starts with the values of `conf/default`, which this plan has written. The
-        // host's are its own, so there they are always written.
-        if seen.is_some() || domain.is_host() {
+        // In a domain of ours a new link starts with the values of `conf/default`, which this plan has written. The host's
+        // are its own, and a claimed interface has some that differ, so there they are always written.
+        if seen.is_some() || domain.is_host() || wanted.kind == InterfaceKind::Physical {
             let changed = sysctl_changes(&wanted.sysctls, &link.sysctls);
             if !changed.is_empty() {
                 self.push(stage, domain, wanted.origin, Action::SetSysctls { values: changed, file: None });

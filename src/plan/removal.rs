@@ -108,6 +108,10 @@ impl<'a> Planner<'a> {
                     self.push(Stage::RemoveDomains, name, none, Action::RemoveRoute(route.clone()));
                 }
             }
+            if !seen.stacked.is_empty() {
+                let action = Action::UnstackFilters { tables: seen.stacked.clone() };
+                self.push(Stage::RemoveDomains, name, none, action);
+            }
             if seen.filter.is_some() {
                 self.push(Stage::RemoveDomains, name, none, Action::RemoveFilter);
             }

@@ -10,8 +10,13 @@ use crate::model::{DomainName, InterfaceName, Origin};
 /// Within a stage the steps of one domain are done in order and those of different domains at the same time; a stage ends
 /// before the next begins. The order is the first invariant of the architecture: nothing is linked before it is filtered,
 /// and what goes away loses its links first.
+///
+/// Filters change before interfaces, addresses, routes and daemons do. A route only chooses among the ways that the filters
+/// leave open, so neither one that is not gone yet nor one that has not come yet lets anything through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
+    /// Filters that change in several domains are loaded beside the old ones. If one cannot be, nothing else is done.
+    Tighten,
     /// Daemons that should no longer run say good-bye while their links still carry it.
     StopDaemons,
     /// Interfaces that should not be there go down.
@@ -40,6 +45,7 @@ impl Stage {
     /// A heading for people.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Tighten => "packet filters, old and new",
             Self::StopDaemons => "stop daemons",
             Self::Unlink => "take down what goes",
             Self::RemoveLinks => "remove links",
@@ -68,6 +74,24 @@ pub enum Conflict {
         /// Where the domain was declared.
         origin: Origin,
     },
+    /// The host is to forward, and an interface would no longer learn its default route.
+    #[error(
+        "domain host: {interface} has its IPv6 default route from router advertisements and would lose it by `forwarding = true`"
+    )]
+    LosesDefaultRoute {
+        /// The interface.
+        interface: String,
+        /// Where the domain was declared.
+        origin: Origin,
+    },
+    /// A routing daemon is to run in the host, and another one does.
+    #[error("domain host: a routing daemon is asked for, and something else routes there: {found}")]
+    RoutedByOthers {
+        /// What was found.
+        found: String,
+        /// Where the domain was declared.
+        origin: Origin,
+    },
     /// An interface of a link's name that is someone else's.
     #[error("domain {domain}: an interface {interface} exists and rdsup did not make it")]
     ForeignInterface {
@@ -84,7 +108,10 @@ impl Conflict {
     /// Where in the file the object was asked for.
     pub fn origin(&self) -> Origin {
         match self {
-            Self::ForeignNamespace { origin, .. } | Self::ForeignInterface { origin, .. } => *origin,
+            Self::ForeignNamespace { origin, .. }
+            | Self::ForeignInterface { origin, .. }
+            | Self::LosesDefaultRoute { origin, .. }
+            | Self::RoutedByOthers { origin, .. } => *origin,
         }
     }
 
@@ -93,6 +120,16 @@ impl Conflict {
         match self {
             Self::ForeignNamespace { domain, .. } => {
                 format!("rename the domain, or remove the namespace with: ip netns delete {domain}")
+            }
+            Self::LosesDefaultRoute { interface, .. } => {
+                let key = interface.replace('.', "/");
+                format!(
+                    "let it learn them all the same with: sysctl -w net.ipv6.conf.{key}.accept_ra=2; or remove `forwarding`"
+                )
+            }
+            Self::RoutedByOthers { .. } => {
+                "use `daemon = \"none\"` with `routing = \"static\"` on the links of host, or stop the other daemon"
+                    .to_owned()
             }
             Self::ForeignInterface { domain, interface, .. } if domain.is_host() => {
                 format!("give the link a `name`, or remove the interface with: ip link delete {interface}")

@@ -1,6 +1,7 @@
 //! One step of a plan, printed as the line that an admin would type.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,6 +81,22 @@ pub enum Action {
         path: PathBuf,
         /// The whole ruleset.
         text: Arc<str>,
+        /// Tables that were stacked on the one that it replaces: the same transaction deletes them.
+        stacked: BTreeSet<String>,
+    },
+    /// Load the filter that is to come as a table of its own beside the one that is there, so that packets must pass both.
+    StackFilter {
+        /// The table's name.
+        table: String,
+        /// `RUN_DIR/DOMAIN/TABLE.nft`.
+        path: PathBuf,
+        /// The whole ruleset.
+        text: Arc<str>,
+    },
+    /// Delete tables that were stacked; nothing is done where there are none.
+    UnstackFilters {
+        /// Their names.
+        tables: BTreeSet<String>,
     },
     /// Delete the `inet rdsup` table.
     RemoveFilter,
@@ -173,6 +190,15 @@ pub enum Action {
     },
 }
 
+impl Step {
+    /// The step that takes back what this one adds; only for a filter that is stacked.
+    pub fn undo(&self) -> Option<Self> {
+        let Action::StackFilter { table, .. } = &self.action else { return None };
+        let action = Action::UnstackFilters { tables: BTreeSet::from([table.clone()]) };
+        Some(Self { action, ..self.clone() })
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let domain = &self.domain;
@@ -198,7 +224,14 @@ impl fmt::Display for Step {
                 write!(f, "{inside}sysctl -qw")?;
                 values.iter().try_for_each(|sysctl| write!(f, " {}={}", sysctl.dotted(), sysctl.value))
             }
-            Action::LoadFilter { path, .. } => write!(f, "{inside}nft -f {}", Word(path.to_string_lossy())),
+            Action::LoadFilter { path, stacked, .. } if !stacked.is_empty() => {
+                let line = format!("include \"{}\"{}", path.display(), deletion(stacked, "; "));
+                write!(f, "{inside}nft {}", Word(line.into()))
+            }
+            Action::LoadFilter { path, .. } | Action::StackFilter { path, .. } => {
+                write!(f, "{inside}nft -f {}", Word(path.to_string_lossy()))
+            }
+            Action::UnstackFilters { tables } => write!(f, "{inside}nft {}", Word(deletion(tables, "").into())),
             Action::RemoveFilter => write!(f, "{inside}nft delete table inet rdsup"),
             Action::AddVeth { ends: [first, second], mtu } => {
                 write!(f, "ip link add {}", first.interface)?;
@@ -236,6 +269,13 @@ impl fmt::Display for Step {
             Action::StopDaemon { socket } => write!(f, "birdc -s {} down", Word(socket.to_string_lossy())),
         }
     }
+}
+
+/// What deletes tables, as commands of `nft`, with `before` before each.
+fn deletion(tables: &BTreeSet<String>, before: &str) -> String {
+    let separator = if before.is_empty() { "; " } else { "" };
+    let commands: Vec<String> = tables.iter().map(|table| format!("{before}delete table inet {table}")).collect();
+    commands.join(separator)
 }
 
 /// `ip` takes the family from the gateway unless it is told, and would make an IPv6 route of `via inet6`.

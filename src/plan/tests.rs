@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
 
-fn name(name: &str) -> DomainName {
+pub(super) fn name(name: &str) -> DomainName {
     DomainName::new(name).unwrap()
 }
 
@@ -20,7 +20,7 @@ fn interface(name: &str) -> InterfaceName {
     InterfaceName::new(name).unwrap()
 }
 
-fn layout() -> Layout {
+pub(super) fn layout() -> Layout {
     Layout::new("/run/rdsup", "/var/lib/rdsup")
 }
 
@@ -75,7 +75,7 @@ fn link(desired: &mut Desired, first: &str, second: &str) {
     desired.veths.push(DesiredVeth { ends: [end(first, second), end(second, first)], origin: Origin { line: 2 } });
 }
 
-fn three_domains() -> Desired {
+pub(super) fn three_domains() -> Desired {
     let mut desired = Desired::default();
     for label in ["internet", "private", "hostile"] {
         desired.domains.insert(name(label), domain(label));
@@ -115,13 +115,13 @@ fn with_claimed_interface() -> (Desired, Observed) {
     (desired, observed)
 }
 
-fn carry_out(observed: &mut Observed, plan: &Plan) {
+pub(super) fn carry_out(observed: &mut Observed, plan: &Plan) {
     for step in plan.steps() {
         observed.carry_out(step);
     }
 }
 
-fn lines(plan: &Plan) -> Vec<String> {
+pub(super) fn lines(plan: &Plan) -> Vec<String> {
     plan.steps().map(ToString::to_string).collect()
 }
 
@@ -211,8 +211,13 @@ fn a_route_of_the_host_through_its_own_interface_converges_and_goes_at_the_end()
 
 #[test]
 fn a_missing_interface_is_reported_and_everything_else_is_done() {
-    let (desired, _) = with_claimed_interface();
+    let (mut desired, _) = with_claimed_interface();
+    let mut by_gateway = RouteSpec::own("0.0.0.0/0".parse().unwrap(), "unicast");
+    by_gateway.via = Some("203.0.113.1".parse().unwrap());
+    let by_name = RouteSpec { to: "10.77.0.0/16".parse().unwrap(), dev: Some(interface("eth1")), ..by_gateway.clone() };
+    desired.domains.get_mut(&name("private")).unwrap().routes.extend([by_gateway, by_name]);
     let first = plan(&desired, &Observed::default(), &layout()).unwrap();
+    assert!(!first.steps().any(|step| step.to_string().contains("203.0.113.1")), "routes by it wait for it");
     assert_eq!(first.missing.len(), 1);
     assert_eq!(first.missing[0].interface, interface("eth1"));
     assert!(first.steps().any(|step| matches!(step.action, Action::StartDaemon { .. })));
@@ -272,6 +277,7 @@ enum Damage {
     Namespace,
     Filter,
     ForgetFilter,
+    Stacked,
     LinkDown(usize),
     LinkGone(usize),
     Address(usize),
@@ -286,6 +292,7 @@ fn damage() -> impl Strategy<Value = (usize, Damage)> {
         Just(Damage::Namespace),
         Just(Damage::Filter),
         Just(Damage::ForgetFilter),
+        Just(Damage::Stacked),
         (0..4usize).prop_map(Damage::LinkDown),
         (0..4usize).prop_map(Damage::LinkGone),
         (0..4usize).prop_map(Damage::Address),
@@ -317,6 +324,7 @@ fn inflict(observed: &mut Observed, victim: usize, damage: &Damage) {
         }
         Damage::Filter => domain.filter = None,
         Damage::ForgetFilter => domain.filter.iter_mut().for_each(|filter| filter.text = None),
+        Damage::Stacked => drop(domain.stacked.insert(super::STACKED.to_owned())),
         Damage::LinkDown(n) => {
             let Some(interface) = nth(domain, *n) else { return };
             let link = domain.links.get_mut(&interface).unwrap();

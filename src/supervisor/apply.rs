@@ -4,6 +4,7 @@
 //! interface that could not be made gets no address, and every other domain goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -30,6 +31,12 @@ pub struct FailedStep {
     pub step: Step,
     /// Why, in the kernel's or daemon's own words.
     pub error: String,
+}
+
+impl fmt::Display for FailedStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "domain {}: {}: {}", self.step.domain, self.step, self.error)
+    }
 }
 
 /// What came of a plan, or of a part of it.
@@ -202,7 +209,7 @@ mod tests {
     fn small_plan() -> Plan {
         let mut steps = Vec::new();
         for domain in ["a", "b", "c"] {
-            let action = Action::LoadFilter { path: "/f".into(), text: "".into() };
+            let action = Action::LoadFilter { path: "/f".into(), text: "".into(), stacked: BTreeSet::new() };
             steps.push((Stage::Namespaces, step(domain, action)));
         }
         for (first, second) in [("a", "b"), ("a", "c")] {

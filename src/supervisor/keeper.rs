@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::apply::{self, Hands, Outcome};
+use super::apply::{self, FailedStep, Hands, Outcome};
 use super::prepare::Prepared;
 use super::processes::Processes;
 use super::report::count;
 use crate::daemons::DaemonError;
 use crate::model::{DaemonKind, DomainName};
-use crate::plan::{Action, Conflict, Desired, Layout, Observed, ObservedDaemon, Plan, Stage, Step, plan};
+use crate::plan::{
+    Action, Conflict, Desired, Layout, Observed, ObservedDaemon, ObservedDomain, Plan, Stage, Step, plan,
+};
 use crate::sys::{Machine, SysError};
 
 /// How long daemons may take to become ready before `start` goes on without them.
@@ -34,6 +36,9 @@ pub enum KeepError {
     /// Something stands in the way.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Conflicts(Vec<Conflict>),
+    /// A filter could not be loaded beside the old one, so that all domains stay behind their old ones.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Filters(Vec<FailedStep>),
 }
 
 /// What came of bringing the machine to what the file wants.
@@ -143,6 +148,7 @@ impl Keeper {
                         self.daemon_step(&step, &desired, &recover, &mut applied).await;
                     }
                 }
+                Stage::Tighten => self.tighten(domains, &mut outcome).await?,
                 _ => apply::stage(&self.machine, stage, domains, &mut outcome).await,
             }
             if stage == Stage::Namespaces {
@@ -159,9 +165,31 @@ impl Keeper {
         Ok(applied)
     }
 
-    /// A domain that was linked and whose filter cannot be loaded loses its links rather than be open.
+    /// Loads filters beside the old ones: all of them, or none. A domain that went on alone would open what another, which
+    /// has to stay behind its old filter, was to close.
+    async fn tighten(&self, domains: BTreeMap<DomainName, Vec<Step>>, outcome: &mut Outcome) -> Result<(), KeepError> {
+        let steps: Vec<Step> = domains.values().flatten().cloned().collect();
+        apply::stage(&self.machine, Stage::Tighten, domains, outcome).await;
+        if outcome.failed.is_empty() {
+            return Ok(());
+        }
+        // One that failed made no table: what has its name may be someone else's.
+        let done = steps.iter().filter(|step| outcome.failed.iter().all(|failed| &failed.step != *step));
+        for step in done.filter_map(Step::undo) {
+            if let Err(error) = Hands::execute(&*self.machine, &step).await {
+                tracing::error!(domain = %step.domain, "{step}: {error}");
+            }
+        }
+        Err(KeepError::Filters(std::mem::take(&mut outcome.failed)))
+    }
+
+    /// A domain that was linked and whose filter is gone and cannot be loaded loses its links rather than be open. One whose
+    /// new filter cannot be loaded has its old one, and whatever was stacked on it.
     async fn quarantine(&self, outcome: &Outcome, observed: &Observed) {
-        for (name, domain) in observed.domains.iter().filter(|(name, _)| outcome.is_broken(name)) {
+        let is_open = |name: &DomainName, domain: &ObservedDomain| {
+            outcome.is_broken(name) && domain.filter.as_ref().is_none_or(|filter| filter.text.is_none())
+        };
+        for (name, domain) in observed.domains.iter().filter(|(name, domain)| is_open(name, domain)) {
             for interface in domain.links.iter().filter(|(_, link)| link.group == crate::plan::LINK_GROUP) {
                 let action = Action::SetDown { name: interface.0.clone() };
                 let cause = Some("its packet filter could not be loaded".to_owned());

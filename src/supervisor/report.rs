@@ -12,9 +12,9 @@ use super::requests::View;
 use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, LinkStatus, StatusReport};
 use crate::daemons::{Session, of_kind};
 use crate::model::{Domain, DomainName, Routing};
-use crate::policy;
+use crate::policy::{self, Reason};
 use crate::supervise::State;
-use crate::sys::{Machine, nft, process};
+use crate::sys::{Machine, SysError, nft, process};
 
 /// How many domains are asked for their counters at the same time; each is a process.
 const AT_ONCE: usize = 8;
@@ -26,9 +26,14 @@ pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) ->
     let mut domains: Vec<DomainStatus> = join_all(asked).await;
     if counters {
         let asked: Vec<_> = view.network.domains.iter().map(|domain| drops(machine, &domain.name)).collect();
-        let mut drops: BTreeMap<DomainName, Vec<Drop>> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let mut drops: BTreeMap<DomainName, Result<Vec<Drop>, SysError>> =
+            stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         for domain in &mut domains {
-            domain.drops = drops.remove(&domain.name).unwrap_or_default();
+            match drops.remove(&domain.name) {
+                Some(Ok(drops)) => domain.drops = drops,
+                Some(Err(error)) => domain.problems.push(error.to_string()),
+                None => {}
+            }
         }
     }
     let mut report = StatusReport {
@@ -136,20 +141,24 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
     DomainStatus { name: name.clone(), description, state, daemon, sessions, links, drops: Vec::new(), problems }
 }
 
-async fn drops(machine: &Machine, domain: &DomainName) -> (DomainName, Vec<Drop>) {
+/// What the filter of a domain dropped, for each interface in the order of the reasons.
+async fn drops(machine: &Machine, domain: &DomainName) -> (DomainName, Result<Vec<Drop>, SysError>) {
+    // A namespace that is not there is a problem that has been told.
     let counters = match machine.namespace(domain) {
-        Ok(namespace) => nft::counters(&namespace).await.unwrap_or_default(),
-        Err(_) => BTreeMap::new(),
+        Ok(namespace) => nft::counters(&namespace).await,
+        Err(_) => Ok(BTreeMap::new()),
     };
-    let drops = counters
-        .into_iter()
-        .filter(|(_, counter)| counter.packets > 0)
-        .filter_map(|(name, counter)| {
-            let (interface, reason) = policy::parse_counter(&name)?;
+    let drops = counters.map(|counters| {
+        let counted = counters.into_iter().filter(|(_, counter)| counter.packets > 0);
+        let mut drops: Vec<_> =
+            counted.filter_map(|(name, counter)| policy::parse_counter(&name).map(|place| (place, counter))).collect();
+        drops.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let drop = |((interface, reason), counter): ((String, Reason), nft::Counter)| {
             let reason = reason.as_str().to_owned();
-            Some(Drop { interface, reason, packets: counter.packets, bytes: counter.bytes })
-        })
-        .collect();
+            Drop { interface, reason, packets: counter.packets, bytes: counter.bytes }
+        };
+        drops.into_iter().map(drop).collect()
+    });
     (domain.clone(), drops)
 }
 

@@ -11,6 +11,7 @@ use signal_hook_tokio::Signals;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::apply::FailedStep;
 use super::keeper::{Applied, KeepError, Keeper};
 use super::prepare::{Disclosure, PrepareError, Prepared, prepare, validate_on};
 use super::report::count;
@@ -53,6 +54,9 @@ pub enum RunError {
     /// Something of others stands in the way.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Conflicts(Vec<Conflict>),
+    /// A packet filter could not be loaded: everything stays behind the old ones.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Filters(Vec<FailedStep>),
     /// Something could not be taken down.
     #[error("{0}")]
     Left(String),
@@ -63,6 +67,7 @@ impl From<KeepError> for RunError {
         match error {
             KeepError::Observe(error) => Self::Sys(error),
             KeepError::Conflicts(conflicts) => Self::Conflicts(conflicts),
+            KeepError::Filters(failed) => Self::Filters(failed),
         }
     }
 }
@@ -71,6 +76,10 @@ impl From<KeepError> for RunError {
 fn told(error: RunError) -> CallError {
     match error {
         RunError::Prepare(error) => CallError::invalid(error),
+        RunError::Conflicts(conflicts) => {
+            let hints: Vec<String> = conflicts.iter().map(Conflict::hint).collect();
+            CallError::failed(RunError::Conflicts(conflicts)).hint(hints.join("\n"))
+        }
         error => CallError::failed(error),
     }
 }

@@ -2,6 +2,8 @@
 
 mod daemon;
 mod execute;
+mod filter;
+mod host;
 mod observe;
 mod ownership;
 mod peers;

@@ -1,10 +1,12 @@
 //! The packet filter: rulesets as text through `nft`, and the kernel's number for the state they are in.
 
 mod generation;
+mod tables;
 
 pub use generation::{Probe, probe_here};
+pub use tables::{Table, tables_here};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nix::sched::CloneFlags;
@@ -59,6 +61,19 @@ pub async fn delete(namespace: &Namespace) -> Result<(), SysError> {
     let nft = Spawn::new("nft").args(["delete", "table"]).args(TABLE).namespace(namespace);
     let deleted = nft.run_captured(TIMEOUT).await?;
     if is_absent(&deleted) { Ok(()) } else { succeed(deleted, "delete the packet filter").map(|_| ()) }
+}
+
+/// Deletes tables of the family `inet` in one transaction; those that are not there are fine.
+pub async fn delete_tables(namespace: &Namespace, names: &BTreeSet<String>) -> Result<(), SysError> {
+    let nft = Spawn::new("nft").args(["-f", "-"]).stdin(deletion(names)).namespace(namespace);
+    succeed(nft.run_captured(TIMEOUT).await?, "delete the packet filter that was stacked").map(|_| ())
+}
+
+/// The lines of a ruleset that delete tables, whether they are there or not.
+pub fn deletion(names: &BTreeSet<String>) -> String {
+    let lines: Vec<String> =
+        names.iter().map(|name| format!("table inet {name}\ndelete table inet {name}\n")).collect();
+    lines.concat()
 }
 
 /// The named counters of our table; empty if there is no table.

@@ -75,6 +75,7 @@ pub async fn make_domain(machine: &Machine, name: &str) {
     let path = machine.domain_dir(&domain(name));
     let owner = rdsup::plan::FileOwner::Root;
     run(machine, name, Action::MakeDirectory { path: path.clone(), mode: 0o755, owner }).await;
-    run(machine, name, Action::LoadFilter { path: path.join("rdsup.nft"), text: filter(name) }).await;
+    run(machine, name, Action::LoadFilter { path: path.join("rdsup.nft"), text: filter(name), stacked: [].into() })
+        .await;
     run(machine, name, Action::PublishNamespace).await;
 }

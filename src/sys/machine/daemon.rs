@@ -70,13 +70,18 @@ fn end_strays(run_dir: &Path, sockets: &BTreeSet<PathBuf>) -> io::Result<BTreeSe
 }
 
 /// The control socket in a BIRD's command line; none for anything else.
-fn socket_of(pid: u32) -> Option<PathBuf> {
-    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-    if !program.file_name()?.as_bytes().starts_with(b"bird") {
+pub(super) fn socket_of(pid: u32) -> Option<PathBuf> {
+    if !is_bird(pid) {
         return None;
     }
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
     let socket = words.windows(2).find(|pair| pair[0] == b"-s")?[1];
     Some(PathBuf::from(OsStr::from_bytes(socket)))
+}
+
+/// Whether a process runs a BIRD.
+pub(super) fn is_bird(pid: u32) -> bool {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    program.file_name().is_some_and(|name| name.as_bytes().starts_with(b"bird"))
 }

@@ -2,9 +2,9 @@
 //!
 //! A step that finds its work done already has succeeded: what a crash left half-built is no error.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::records::{self, FilterRecord};
+use super::records;
 use super::{Machine, blocking};
 use crate::model::{DomainName, InterfaceName};
 use crate::plan::{Action, FileOwner, LINK_GROUP, RouteSpec, Step, Sysctl, VethEnd};
@@ -54,14 +54,10 @@ impl Machine {
             Action::PublishNamespace => self.publish(domain).await,
             Action::RemoveNamespace => self.remove_namespace(domain).await,
             Action::SetSysctls { values, .. } => sysctl::write(&self.namespace(domain)?, values.clone()).await,
-            Action::LoadFilter { path, text } => self.load_filter(domain, path, text).await,
-            Action::RemoveFilter => {
-                nft::delete(&self.namespace(domain)?).await?;
-                for name in [records::FILTER, records::FILTER_LOADED] {
-                    remove_path(self.domain_dir(domain).join(name)).await?;
-                }
-                Ok(())
-            }
+            Action::LoadFilter { path, text, stacked } => self.load_filter(domain, path, text, stacked).await,
+            Action::StackFilter { path, text, .. } => self.stack_filter(domain, path, text).await,
+            Action::UnstackFilters { tables } => self.unstack_filters(domain, tables).await,
+            Action::RemoveFilter => self.remove_filter(domain).await,
             Action::AddVeth { ends, mtu } => self.add_veth(ends, *mtu).await,
             Action::ClaimInterface { name } => self.move_interface(name, &host(), domain).await,
             Action::ReturnInterface { name } => self.move_interface(name, domain, &host()).await,
@@ -168,33 +164,6 @@ impl Machine {
         Ok(())
     }
 
-    async fn load_filter(&self, domain: &DomainName, path: &Path, text: &str) -> Result<(), SysError> {
-        let namespace = self.namespace(domain)?;
-        // A namespace without a name is nobody else's to change.
-        let rehearsed = self.has_rehearsed(domain, text);
-        let mut before = None;
-        if !rehearsed {
-            before = self.probe(domain, &namespace).await?.generation;
-            nft::load(&namespace, text).await?;
-        }
-        let probe = self.probe(domain, &namespace).await?;
-        // One transaction is one generation. If there were more, someone else changed something at the same time, and the
-        // table counts as changed, so that it is loaded again.
-        let alone = rehearsed || before.map(|before| before.wrapping_add(1)) == probe.generation;
-        let record = FilterRecord {
-            namespace: self.namespace_record(probe),
-            generation: probe.generation.filter(|_| alone),
-            listing: None,
-            text: records::digest(text),
-        };
-        let (path, text) = (path.to_owned(), text.to_owned());
-        blocking(move || {
-            files::write(&path, text.as_bytes(), 0o644, None).map_err(|error| SysError::path("write", &path, error))?;
-            records::write(&path.with_file_name(records::FILTER_LOADED), &record)
-        })
-        .await
-    }
-
     async fn add_veth(&self, ends: &[VethEnd; 2], mtu: Option<u32>) -> Result<(), SysError> {
         let [first, second] = ends;
         let what = || format!("make the link {} - {}", at(first), at(second));
@@ -281,7 +250,7 @@ fn fine(result: Result<(), NetlinkError>, done_already: &[i32], what: impl Fn() 
     }
 }
 
-async fn remove_path(path: PathBuf) -> Result<(), SysError> {
+pub(super) async fn remove_path(path: PathBuf) -> Result<(), SysError> {
     blocking(move || files::remove(&path).map_err(|error| SysError::path("remove", &path, error))).await
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::host::BIRDS;
 use super::{Machine, records};
 use crate::model::{DomainName, InterfaceName};
 use crate::plan::{
@@ -57,7 +58,8 @@ impl Machine {
                 link.peer = Some(peer);
             }
         }
-        Ok(Observed { domains, records })
+        let host = self.observe_host(desired, &domains).await?;
+        Ok(Observed { domains, records, host })
     }
 
     /// Domains that have a directory of ours in the run directory.
@@ -85,17 +87,19 @@ impl Machine {
             return Ok(Found { domain, observed, namespace: None, links: Vec::new() });
         };
         let keys = wanted.map(sysctl_keys).unwrap_or_default();
-        let (probe, values) = namespace
-            .run_async(move || (nft::probe_here(), sysctl::read_here(keys)))
+        let (probe, tables, values) = namespace
+            .run_async(move || (nft::probe_here(), nft::tables_here(), sysctl::read_here(keys)))
             .await
             .map_err(|error| SysError::io(format!("enter the namespace {domain}"), error))?;
         let probe = probe.map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
+        let tables = tables.map_err(|error| SysError::io(format!("read the tables of {domain}"), error))?;
         let filter = self.filter_of(&domain, &namespace, probe).await?;
         observed.namespace = self.whose(&domain, probe, &filter);
         if matches!(observed.namespace, NamespaceState::Foreign(_)) {
             return Ok(Found { domain, observed, namespace: None, links: Vec::new() });
         }
         observed.filter = filter.observed();
+        observed.stacked = self.stacked_in(&domain, tables);
         let links = self.read_tables(&domain, &namespace, wanted, physical, &mut observed).await?;
         distribute(values, wanted, &mut observed);
         observed.daemon = self.daemon_of(&domain, Some(&namespace));
@@ -149,6 +153,11 @@ impl Machine {
             } else if let Some(link) = through_physical(&route, physical, &mut observed.links) {
                 link.routes.insert(route);
             }
+        }
+        // BIRD leaves its routes to the next one, and where no daemon is asked for there will be none.
+        if !domain.is_host() && wanted.is_some_and(|wanted| wanted.daemon.is_none()) {
+            let left = route::dump(&connection, Some(BIRDS), &names).await.map_err(|error| failed("routes", error))?;
+            observed.routes.extend(left);
         }
         Ok(links)
     }

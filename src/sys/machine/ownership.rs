@@ -1,12 +1,14 @@
 //! Whose a namespace is, and whether its packet filter is as it was loaded.
 
+use std::collections::BTreeSet;
+
 use super::records::{self, FilterRecord, NamespaceRecord};
 use super::{Machine, blocking};
 use crate::model::DomainName;
-use crate::plan::{NamespaceState, ObservedFilter};
+use crate::plan::{NamespaceState, ObservedFilter, STACKED};
 use crate::render::table_comment;
 use crate::sys::netns::Namespace;
-use crate::sys::nft::{self, Probe};
+use crate::sys::nft::{self, Probe, Table};
 use crate::sys::{SysError, files};
 
 /// The table `inet rdsup`.
@@ -91,19 +93,27 @@ impl Machine {
             Filter::Absent => NamespaceState::Foreign("it has no table inet rdsup".to_owned()),
             Filter::There { listing: None, .. } => NamespaceState::Ours,
             Filter::There { listing: Some(listing), .. } => {
-                let mark = table_comment(&self.layout.run_dir, domain);
                 let comment =
                     listing.lines().find_map(|line| line.trim().strip_prefix("comment \"")?.strip_suffix('"'));
-                let is_ours = |comment: &str| {
-                    comment.split_once(&mark).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(' '))
-                };
                 match comment {
-                    Some(comment) if is_ours(comment) => NamespaceState::Ours,
+                    Some(comment) if self.is_our_comment(domain, comment) => NamespaceState::Ours,
                     Some(comment) => NamespaceState::Foreign(format!("its table inet rdsup is marked {comment:?}")),
                     None => NamespaceState::Foreign("its table inet rdsup is not marked".to_owned()),
                 }
             }
         }
+    }
+
+    /// Whether a table with this comment was made for the domain from this run directory.
+    fn is_our_comment(&self, domain: &DomainName, comment: &str) -> bool {
+        let mark = table_comment(&self.layout.run_dir, domain);
+        comment.split_once(&mark).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(' '))
+    }
+
+    /// Which of a namespace's tables are ours and stacked on the filter. The name alone makes none ours.
+    pub(super) fn stacked_in(&self, domain: &DomainName, tables: Vec<Table>) -> BTreeSet<String> {
+        let stacked = |table: &Table| table.name.starts_with(STACKED) && self.is_our_comment(domain, &table.comment);
+        tables.into_iter().filter(stacked).map(|table| table.name).collect()
     }
 
     pub(super) fn namespace_record(&self, probe: Probe) -> NamespaceRecord {

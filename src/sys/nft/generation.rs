@@ -5,12 +5,12 @@ use std::os::fd::AsRawFd;
 
 use netlink_sys::{Socket, SocketAddr};
 
-const NETLINK_NETFILTER: isize = 12;
+pub(super) const NETLINK_NETFILTER: isize = 12;
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN`.
 const GET_GENERATION: u16 = 10 << 8 | 16;
 /// `NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN`.
 const NEW_GENERATION: u16 = 10 << 8 | 15;
-const NLM_F_REQUEST: u16 = 1;
+pub(super) const NLM_F_REQUEST: u16 = 1;
 /// The netlink header and `struct nfgenmsg`.
 const HEADERS: usize = 20;
 /// `NFTA_GEN_ID`.

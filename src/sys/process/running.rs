@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,6 +11,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::OnceCell;
 
 pub use rustix::process::Signal;
 
@@ -21,7 +22,10 @@ use super::record::{ProcessRecord, start_time};
 pub struct Process {
     pid: u32,
     start_time: u64,
-    pidfd: OwnedFd,
+    pidfd: Arc<OwnedFd>,
+    /// The same descriptor with the runtime, for all who wait: a second one for each daemon would be too many where a
+    /// process may have 1,024.
+    watched: OnceCell<AsyncFd<Arc<OwnedFd>>>,
     /// What was found when it was reaped, which can be done only once.
     status: Mutex<Option<ExitStatus>>,
 }
@@ -67,7 +71,11 @@ impl Process {
         let pidfd = open_pidfd(pid)?;
         // A child may be over already: then no other can have its number before it is waited for.
         let start_time = start_time(pid).unwrap_or_default();
-        Ok(Self { pid, start_time, pidfd, status: Mutex::default() })
+        Ok(Self::new(pid, start_time, pidfd))
+    }
+
+    fn new(pid: u32, start_time: u64, pidfd: OwnedFd) -> Self {
+        Self { pid, start_time, pidfd: Arc::new(pidfd), watched: OnceCell::new(), status: Mutex::default() }
     }
 
     /// The process of a record, if it is still that very process: same start, boot, program and namespace. `None` if it
@@ -86,7 +94,7 @@ impl Process {
         match ProcessRecord::of(record.pid) {
             Ok(now) if &now == record => {
                 let (pid, start_time) = (record.pid, record.start_time);
-                Ok(Some(Self { pid, start_time, pidfd, status: Mutex::default() }))
+                Ok(Some(Self::new(pid, start_time, pidfd)))
             }
             Ok(_) => Ok(None),
             Err(error) if gone(&error) => Ok(None),
@@ -147,9 +155,12 @@ impl Process {
 
     /// Waits until it is over and tells how it ended. Can be called again. A child is reaped by the first call.
     pub async fn exited(&self) -> io::Result<ExitStatus> {
-        // SAFETY: an `OwnedFd` always returns the same descriptor, which stays open as long as it lives, and the
-        // registration owns it.
-        let watched = unsafe { AsyncFd::register_with_interest(self.pidfd.try_clone()?, Interest::READABLE) }?;
+        let register = || async {
+            // SAFETY: an `OwnedFd` always returns the same descriptor, which stays open as long as it lives, and the
+            // registration shares it.
+            unsafe { AsyncFd::register_with_interest(Arc::clone(&self.pidfd), Interest::READABLE) }
+        };
+        let watched = self.watched.get_or_try_init(register).await?;
         let _ = watched.readable().await?;
         match self.reap()? {
             Some(status) => Ok(status),
