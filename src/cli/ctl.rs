@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 
 use serde_json::{Value, json};
 
-use super::output::{self, HEADING, Health, Table, styled};
+use super::output::{self, HEADING, Health, Table, styled, tell};
 use super::place::layout_of;
 use super::{Exit, Failure, Global};
 use crate::control::{self, Asked, Client, ClientError, CtlAnswer, CtlTarget, Reply, Request};
@@ -121,7 +121,7 @@ fn shell(name: &str, one: impl Fn(&str) -> Result<Exit, Failure>) -> Result<Exit
                 Err(failure) => {
                     exit = failure.exit;
                     let hint = failure.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-                    anstream::eprintln!("error: {}{hint}", failure.message);
+                    tell(format_args!("error: {}{hint}", failure.message));
                 }
             },
         }

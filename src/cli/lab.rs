@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::output::tell;
 use super::{Exit, Failure, Global};
 use crate::control::{DomainState, DomainStatus};
 use crate::daemons::Session;
@@ -98,11 +99,11 @@ fn inside(global: &Global, args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Command(started.shell_code()));
     }
     if !super::runtime()?.block_on(links_are_up(global, &prepared)) && !global.quiet {
-        eprintln!("note: not everything is up after {} s; see: rdsup status", PATIENCE.as_secs());
+        tell(format_args!("note: not everything is up after {} s; see: rdsup status", PATIENCE.as_secs()));
     }
     for (name, other) in &stand_ins {
         if !global.quiet {
-            eprintln!("note: {name} is a stand-in; its other end is {other} in the lab's host");
+            tell(format_args!("note: {name} is a stand-in; its other end is {other} in the lab's host"));
         }
     }
     let process = command(global, args, &prepared.network)?;
@@ -129,7 +130,7 @@ async fn links_are_up(global: &Global, prepared: &Prepared) -> bool {
             return true;
         }
         if !said && begin.elapsed() >= SPEAK_AFTER {
-            eprintln!("note: waiting for domains and links, at most {} s", PATIENCE.as_secs());
+            tell(format_args!("note: waiting for domains and links, at most {} s", PATIENCE.as_secs()));
             said = true;
         }
     }
@@ -188,11 +189,11 @@ fn command(global: &Global, args: &Args, network: &Network) -> Result<Process, F
 
 fn greet(file: &Path, network: &Network) {
     let names: Vec<&str> = network.domains.iter().map(|domain| domain.name.as_str()).collect();
-    eprintln!("lab of {}: {}", file.display(), names.join(", "));
+    tell(format_args!("lab of {}: {}", file.display(), names.join(", ")));
     if let Some(name) = names.first() {
-        eprintln!("try: rdsup status; rdsup ctl '*' show bgp summary; rdsup exec {name} -- ip route");
+        tell(format_args!("try: rdsup status; rdsup ctl '*' show bgp summary; rdsup exec {name} -- ip route"));
     }
-    eprintln!("everything is gone when you leave this shell");
+    tell("everything is gone when you leave this shell");
 }
 
 fn end_of(spawn: Spawn) -> Result<ExitStatus, Failure> {

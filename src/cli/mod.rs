@@ -15,6 +15,7 @@ mod log;
 mod output;
 mod place;
 mod plan;
+mod policy;
 mod render;
 mod schema;
 mod start;
@@ -29,8 +30,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::nearest;
 use crate::model::{DomainName, Network};
 use crate::supervisor::Prepared;
+use output::tell;
 
 /// Several routers in one machine that cannot leak into each other, from one file.
 #[derive(Debug, Parser)]
@@ -39,6 +42,7 @@ use crate::supervisor::Prepared;
 Examples:
   rdsup lab conf/demo.toml              try a file in throwaway namespaces, without root
   rdsup check && rdsup plan             what is wrong with the file; what start would do
+  rdsup policy private internet tcp/443 whether that is allowed, and the line that decides
   rdsup start --detach --wait           bring it up and return when every BGP session is Established
   rdsup ctl private show bgp            ask a domain's routing daemon
   rdsup exec private -- ping 10.0.0.1   run something inside a domain
@@ -85,6 +89,7 @@ enum Verb {
     Stop(stop::Args),
     Apply(apply::Args),
     Plan(plan::Args),
+    Policy(policy::Args),
     Check(check::Args),
     Render(render::Args),
     Status(status::Args),
@@ -107,6 +112,7 @@ pub fn main() -> ExitCode {
         Verb::Stop(args) => stop::run(global, args),
         Verb::Apply(args) => apply::run(global, args),
         Verb::Plan(args) => plan::run(global, args),
+        Verb::Policy(args) => policy::run(global, args),
         Verb::Check(args) => check::run(global, args),
         Verb::Render(args) => render::run(global, args),
         Verb::Status(args) => status::run(global, args),
@@ -142,7 +148,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Says something beside the result, on standard error.
 fn note(global: &Global, words: &str) {
     if !global.quiet {
-        eprintln!("note: {words}");
+        tell(format_args!("note: {words}"));
     }
 }
 
@@ -150,9 +156,9 @@ fn warnings(global: &Global, prepared: &Prepared) {
     if !global.quiet {
         let source = prepared.network.settings.source.display();
         for warning in &prepared.warnings {
-            eprintln!("warning: {source}:{}:{}: {}", warning.line, warning.column, warning.message);
+            tell(format_args!("warning: {source}:{}:{}: {}", warning.line, warning.column, warning.message));
             if let Some(hint) = &warning.hint {
-                eprintln!("hint: {hint}");
+                tell(format_args!("hint: {hint}"));
             }
         }
     }
@@ -164,7 +170,11 @@ fn known_domain(network: &Network, name: &DomainName) -> Result<(), Failure> {
     }
     let names: Vec<&str> = network.domains.iter().map(|domain| domain.name.as_str()).collect();
     let words = format!("there is no domain {name} in {}", network.settings.source.display());
-    Err(Failure::new(words).exit(Exit::Usage).hint(format!("the file has: {}", names.join(", "))))
+    let hint = match nearest(name.as_str(), &names) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("the file has: {}", names.join(", ")),
+    };
+    Err(Failure::new(words).exit(Exit::Usage).hint(hint))
 }
 
 /// Whether standard error is a terminal that may be coloured.

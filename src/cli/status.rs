@@ -11,6 +11,7 @@ use super::place::layout_of;
 use super::{Exit, Failure, Global};
 use crate::control::{Client, ClientError, DomainState, DomainStatus, Reply, Request, StatusReport};
 use crate::model::{DaemonKind, DomainName, Routing};
+use crate::policy::Reason;
 
 /// How often a status that is waited for is asked for again.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -20,7 +21,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 #[command(after_help = "\
 Examples:
   rdsup status                   everything; exit 3 if something is not well
-  rdsup status private           one domain, with all its links
+  rdsup status private           one domain, with all its links and what they dropped
   rdsup status --wait            return when every session is Established, after 30 s at most
   rdsup status --wait=2m --json  the same with more patience, for programs")]
 pub struct Args {
@@ -101,7 +102,6 @@ fn for_people(report: &StatusReport, one: bool) -> String {
     }
     let mut tables = vec![domains(report), sessions(report, one)];
     let mut links = Table::new(&["DOMAIN", "LINK", "PEER", "ROUTING", "STATE"]);
-    let mut drops = Table::new(&["DOMAIN", "INTERFACE", "DROPPED BECAUSE", ">PACKETS", ">BYTES"]);
     for status in &report.domains {
         let name = status.name.to_string();
         for link in &status.links {
@@ -117,12 +117,8 @@ fn for_people(report: &StatusReport, one: bool) -> String {
             let cells = [&name, &link.interface, link.peer.as_str(), routing, state];
             links.row(health, cells.map(str::to_owned));
         }
-        for drop in &status.drops {
-            let (packets, bytes) = (drop.packets.to_string(), output::bytes(drop.bytes));
-            drops.row(Health::Good, [name.clone(), drop.interface.clone(), drop.reason.clone(), packets, bytes]);
-        }
     }
-    tables.extend([links, drops]);
+    tables.extend([links, drops(report, one)]);
     let tables: Vec<String> = tables.iter().filter(|table| !table.is_empty()).map(Table::text).collect();
     text += &tables.join("\n");
     let problems = report.problems.iter().map(|problem| ("", problem)).chain(
@@ -138,6 +134,29 @@ fn for_people(report: &StatusReport, one: bool) -> String {
         let _ = write!(text, "\n{}\n{}", styled(HEADING, "PROBLEMS"), problems.concat());
     }
     text
+}
+
+/// What was dropped. Of one domain with the other end of each link, and with what the reason means.
+fn drops(report: &StatusReport, one: bool) -> Table {
+    let headings = ["DOMAIN", "INTERFACE", "DROPPED BECAUSE", ">PACKETS", ">BYTES"];
+    let of_one = ["INTERFACE", "PEER", "DROPPED BECAUSE", ">PACKETS", ">BYTES", "THAT IS"];
+    let mut table = if one { Table::new(&of_one) } else { Table::new(&headings) };
+    for status in &report.domains {
+        for drop in &status.drops {
+            let (interface, reason) = (drop.interface.clone(), drop.reason.clone());
+            let (packets, bytes) = (drop.packets.to_string(), output::bytes(drop.bytes));
+            if !one {
+                table.row(Health::Good, [status.name.to_string(), interface, reason, packets, bytes]);
+                continue;
+            }
+            let peer = status.links.iter().find(|link| link.interface == interface).map(|link| link.peer.to_string());
+            // A supervisor of another version may count what is not known here.
+            let known = Reason::ALL.into_iter().find(|known| known.as_str() == reason);
+            let meaning = known.map_or("", Reason::description).to_owned();
+            table.row(Health::Good, [interface, peer.unwrap_or_default(), reason, packets, bytes, meaning]);
+        }
+    }
+    table
 }
 
 fn domains(report: &StatusReport) -> Table {
@@ -280,6 +299,26 @@ PROBLEMS
   private: rd-internet is down
 ";
         assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn the_status_of_one_domain_says_whose_packets_were_dropped_and_what_the_reason_means() {
+        let mut report = report();
+        report.domains.truncate(1);
+        let status = &mut report.domains[0];
+        status.links.push(crate::control::LinkStatus {
+            interface: "rd-private".to_owned(),
+            peer: DomainName::new("private").expect("a legal name"),
+            up: true,
+            routing: Routing::Bgp,
+        });
+        "spoofed".clone_into(&mut status.drops[0].reason);
+        let text = anstream::adapter::strip_str(&for_people(&report, true)).to_string();
+        let wanted = "\
+INTERFACE   PEER     DROPPED BECAUSE  PACKETS   BYTES  THAT IS
+rd-private  private  spoofed               12  1.5 kB  source not accepted from there
+";
+        assert!(text.ends_with(wanted), "{text}");
     }
 
     #[test]

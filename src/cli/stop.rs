@@ -1,5 +1,6 @@
 //! `rdsup stop`: take the network down, or only the supervisor.
 
+use super::output::tell;
 use super::place::layout_of;
 use super::{Exit, Failure, Global, start};
 use crate::control::{Client, ClientError, Request};
@@ -28,7 +29,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         client
             .call_with_progress(&request, |line| {
                 if !quiet {
-                    eprintln!("{line}");
+                    tell(line);
                 }
             })
             .await
@@ -39,7 +40,10 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Err(ClientError::NotRunning(_)) if !args.keep => {
             let applied = runtime.block_on(supervisor::tear_down(&layout, start::verbosity(global)))?;
             if applied.done == 0 && !global.quiet {
-                eprintln!("nothing to stop: no supervisor runs and nothing of {} stands", layout.run_dir.display());
+                tell(format_args!(
+                    "nothing to stop: no supervisor runs and nothing of {} stands",
+                    layout.run_dir.display()
+                ));
             }
             Ok(Exit::Done)
         }

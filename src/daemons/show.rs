@@ -31,7 +31,7 @@ pub struct Session {
     pub since: Option<i64>,
     /// Routes accepted, of all families.
     pub imported: u64,
-    /// Routes refused by the filter and kept for looking at, of all families.
+    /// Announcements that the filter refused since the session began, of all families.
     pub filtered: u64,
     /// Routes announced, of all families.
     pub exported: u64,
@@ -69,7 +69,7 @@ pub struct FamilyCounts {
     pub up: bool,
     /// Routes accepted.
     pub imported: u64,
-    /// Routes refused by the filter and kept for looking at.
+    /// Announcements that the filter refused since the session began.
     pub filtered: u64,
     /// Routes announced.
     pub exported: u64,

@@ -11,7 +11,7 @@ use super::{Alias, DomainName, InterfaceName, Nat, Origin, Packets, PrefixPatter
 pub struct Link {
     /// The name given in the file, needed when two domains have several links.
     pub name: Option<String>,
-    /// Number of the link in connection tracking marks: 1 to 2^31-1, derived from its ends and name so that it stays
+    /// Number of the link in connection tracking marks: 1 to 2^30-1, derived from its ends and name so that it stays
     /// the same when other links come and go; unique among the links of a domain.
     pub mark: u32,
     /// Both ends, in the order of `between`.

@@ -137,6 +137,12 @@ fn detail(session: &mut Session, text: &str) {
                 }
             }
         }
+        // `7 0 3 0 4`: received, rejected, filtered, ignored, accepted. What a filter refuses is not kept, so that the line
+        // of routes says nothing of it.
+        ("Import updates", Some(family)) => {
+            let filtered = value.split_whitespace().nth(2).and_then(|count| count.parse().ok());
+            family.filtered = family.filtered.max(filtered.unwrap_or(0));
+        }
         ("Import limit" | "Receive limit", Some(family)) => {
             family.limit = value.split_whitespace().next().and_then(|count| count.parse().ok());
         }
