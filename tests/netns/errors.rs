@@ -136,3 +136,20 @@ fn frr_is_a_clear_error_in_this_version() {
         &["frr", "rdsup.toml:"],
     );
 }
+
+#[test]
+fn a_pipe_instead_of_a_file_is_refused_and_nobody_waits_for_it() {
+    let list = "[prefixes]\npiped = { file = \"/srv/machine/pipe\" }\n";
+    let neighbor = "[[domain.internet.neighbor]]\nname = \"up\"\naddress = \"192.0.2.9\"\nasn = 3333\nmultihop = 2\n\
+                    password = { file = \"/srv/machine/pipe\" }\n";
+    let machine = Machine::new(&format!("{list}{DEMO}"));
+    machine.line("mkfifo /srv/machine/pipe");
+    machine.line("mkdir -p /srv/machine/templates/bird");
+    machine.line("mkfifo /srv/machine/templates/bird/bird.conf.hbs");
+    let templates = format!("[rdsup]\ntemplates = \"/srv/machine/templates\"\n{DEMO}");
+    for toml in [format!("{list}{DEMO}"), format!("{DEMO}{neighbor}"), templates] {
+        machine.configure(&toml);
+        let error = machine.run(&["timeout", "20", RDSUP, "-c", CONFIG, "check"]).refused(2);
+        assert!(error.contains("a pipe or a device"), "{error}");
+    }
+}

@@ -3,7 +3,7 @@
 use crate::machine::{CONFIG, Machine, RDSUP, SOON, eventually};
 
 /// A domain with an upstream on `up0`, spoken to over both families.
-const EDGE: &str = r#"
+pub const EDGE: &str = r#"
 [domain.edge]
 asn      = 65001
 loopback = ["198.51.100.1/32", "2001:db8:1::1/128"]
@@ -53,7 +53,15 @@ protocol bgp six from customer {
 "#;
 
 /// A machine with an interface `up0` that leads to a namespace `isp` with a BIRD of its own.
-fn machine(toml: &str, upstream: &str) -> Machine {
+pub fn machine(toml: &str, upstream: &str) -> Machine {
+    let machine = leads_out(toml);
+    machine.write("/srv/machine/isp.conf", upstream);
+    machine.line("ip netns exec isp bird -c /srv/machine/isp.conf -s /srv/machine/isp.ctl -P /srv/machine/isp.pid");
+    machine
+}
+
+/// The same without anybody who answers there.
+pub fn leads_out(toml: &str) -> Machine {
     let machine = Machine::new(toml);
     machine.sh("ip netns add isp
          ip link add up0 type veth peer name customer netns isp
@@ -63,13 +71,11 @@ fn machine(toml: &str, upstream: &str) -> Machine {
          ip address add 203.0.113.2/30 dev up0; ip address add 2001:db8:ffff::2/64 dev up0 nodad
          ip route add 100.100.0.0/16 via 203.0.113.1 metric 7; ip link set up0 mtu 1480");
     machine.write("/srv/machine/transit.key", "s3cret words\n");
-    machine.write("/srv/machine/isp.conf", upstream);
     machine.sh("chmod 600 /srv/machine/transit.key");
-    machine.line("ip netns exec isp bird -c /srv/machine/isp.conf -s /srv/machine/isp.ctl -P /srv/machine/isp.pid");
     machine
 }
 
-fn isp(machine: &Machine, command: &str) -> String {
+pub fn isp(machine: &Machine, command: &str) -> String {
     machine.sh(&format!("birdc -s /srv/machine/isp.ctl {command}"))
 }
 

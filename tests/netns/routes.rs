@@ -192,3 +192,25 @@ fn of_a_lying_peer_only_what_is_listed_and_its_own_is_learned() {
     machine.line("sleep 6");
     assert!(!machine.established("internet", "rd_hostile"), "a session with a hop limit of 1");
 }
+
+#[test]
+fn a_domain_that_has_no_daemon_any_more_keeps_nothing_of_what_its_daemon_learned() {
+    let machine = Machine::demo();
+    // What hostile accepted changes too: 198.51.100.0/24 now by a static route, the rest not at all.
+    let toml = DEMO
+        .replace("[domain.hostile]", "[domain.hostile]\ndaemon = \"none\"")
+        .replace("between = [\"hostile\", \"internet\"]", "between = [\"hostile\", \"internet\"]\nrouting = \"static\"")
+        .replace(
+            "[link.into.hostile]\nroutes  = [\"198.51.100.0/24\", \"2001:db8:1::/48\"]",
+            "[link.into.hostile]\nroutes  = [\"198.51.100.0/24\"]",
+        );
+    assert!(machine.routes_to("hostile", "2001:db8:1::/48").contains("proto bird"));
+    machine.configure(&toml);
+    machine.rdsup("apply").ok();
+    for family in ["-4", "-6"] {
+        let left = machine.line(&format!("ip -n hostile {family} route show proto bird"));
+        assert_eq!(left, "", "routes of a daemon that is gone");
+    }
+    assert!(machine.routes_to("hostile", "198.51.100.0/24").contains("dev rd-internet"));
+    machine.assert_converged();
+}
