@@ -8,10 +8,10 @@ UNITDIR ?= $(SYSCONFDIR)/systemd/system
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
 RUN_PACKAGES := bird2 nftables iproute2 iputils-ping procps util-linux
-TEST_PACKAGES := $(RUN_PACKAGES) perl-base
+TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp stayrtr
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit netns bench build install uninstall packages test-packages
+.PHONY: help demo test lint unit netns leaks bench build install uninstall packages test-packages
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ unit: ## the tests that need neither root nor daemons
 
 netns: test-packages ## the tests on the real kernel with real daemons
 	.ci/tests netns
+
+leaks: test-packages ## everything that must not arrive, sent and looked for; then every protection switched off once
+	.ci/tests leaks
 
 bench: test-packages ## ratios against wiring by a shell loop, latency of ctl, memory (release build)
 	$(CARGO) build --locked --release

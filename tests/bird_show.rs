@@ -47,6 +47,19 @@ fn times_in_birds_own_form_are_read_too() {
 }
 
 #[test]
+fn announcements_that_a_filter_refused_are_counted_although_bird_keeps_none() {
+    let text = "1002-isp        BGP        ---        up     2026-11-21 21:29:03  Established   \n\
+                1006-  BGP state:          Established\n\
+                \x20  Channel ipv4\n\
+                \x20    Routes:         4 imported, 1 exported, 4 preferred\n\
+                \x20    Route change stats:     received   rejected   filtered    ignored   accepted\n\
+                \x20      Import updates:              7          0          3          0          4\n\
+                \x20      Export updates:              6          4          1        ---          1\n0000 \n";
+    let sessions = parse_sessions(text, &Peers::new()).expect("it is the protocol");
+    assert_eq!((sessions[0].imported, sessions[0].filtered, sessions[0].exported), (4, 3, 1));
+}
+
+#[test]
 fn show_route_all_is_read_as_routes() {
     let routes = parse_routes(&recorded("show_route_all")).expect("it is the protocol");
     assert_eq!(routes.len(), 7);

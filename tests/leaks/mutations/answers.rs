@@ -1,0 +1,111 @@
+//! Answers in flows that policy no longer allows.
+
+use super::{DOMAIN, FLOWS, INTERFACE, LINK, Mutation, text};
+
+pub const MUTATIONS: &[Mutation] = &[
+    text(
+        "answers: sources of flows",
+        "answer in a flow whose source is no longer accepted",
+        LINK,
+        "ct original {{keyword}} saddr != @{{behind}} counter name \"{{../drop.packets}}\" drop",
+        "",
+    ),
+    text(
+        "answers: destinations of flows",
+        "answer in a flow whose destination is no longer accepted",
+        LINK,
+        "{{else}}\n\t\tct original {{keyword}} daddr != @{{to}} counter name \"{{../drop.packets}}\" drop",
+        "{{else}}",
+    ),
+    text(
+        "answers: `packets`",
+        "answer in a flow that `packets` no longer names",
+        LINK,
+        "{{#each replies}}\n\t\t{{this}} return\n{{/each}}\n{{/if}}\n\t\tcounter name \"{{drop.packets}}\" drop",
+        "{{#each replies}}\n\t\t{{this}} return\n{{/each}}\n{{/if}}",
+    ),
+    text(
+        "answers: sources of `everything`",
+        "answer in a flow whose source is no longer part of everything",
+        LINK,
+        "ct original {{keyword}} saddr @{{except}} counter name \"{{../drop.packets}}\" drop",
+        "",
+    ),
+    text(
+        "answers: own addresses behind `everything`",
+        "answer of the domain itself where everything is reached",
+        LINK,
+        "ct original {{keyword}} daddr != @{{to}} fib saddr type local counter name \"{{../drop.packets}}\" drop",
+        "",
+    ),
+    text(
+        "answers: what stands for other addresses",
+        "answer of what stands for other addresses",
+        LINK,
+        "ct original {{keyword}} daddr != @{{to}} ct original {{keyword}} daddr @{{claimed}} counter name \"{{../drop.packets}}\" drop",
+        "",
+    ),
+    text(
+        "answers: one port of a service",
+        "answer of a service's host from another port",
+        LINK,
+        "ct original {{keyword}} daddr {{address}} {{protocol}} sport {{at_port}} return",
+        "ct original {{keyword}} daddr {{address}} return",
+    ),
+    text(
+        "answers: hidden sources",
+        "answer to a source that is hidden now",
+        LINK,
+        "ct original {{keyword}} saddr @{{unseen}} counter name \"{{../drop.packets}}\" drop",
+        "",
+    ),
+    text(
+        "answers: hidden destinations",
+        "answer of a destination that is hidden now",
+        LINK,
+        "ct original {{keyword}} daddr @{{hidden}} counter name \"{{../drop.packets}}\" drop",
+        "",
+    ),
+    text(
+        "answers: links that are gone",
+        "answer in a flow of a link that is gone",
+        FLOWS,
+        "counter name \"{{other}}\" drop",
+        "",
+    ),
+    text(
+        "answers: judged where they are forwarded",
+        "answer in a flow whose source is no longer accepted",
+        DOMAIN,
+        "{{/each}}\n\t\t}\n\t\tct state established ct direction reply jump replies",
+        "{{/each}}\n\t\t}",
+    ),
+    text(
+        "answers: judged where the domain itself gives them",
+        "answer of the domain itself where everything is reached",
+        DOMAIN,
+        "policy drop;\n\t\tct state established ct direction reply jump replies",
+        "policy drop;",
+    ),
+    text(
+        "outside, answers: only what is announced",
+        "outside: answer of what is no longer announced",
+        INTERFACE,
+        "ct original {{keyword}} daddr != @{{to}} counter name \"{{../drop.packets}}\" drop",
+        "",
+    ),
+    text(
+        "outside, answers: `packets`",
+        "outside: answer in a flow that `packets` no longer names",
+        INTERFACE,
+        "{{#each replies}}\n\t\t{{this}} return\n{{/each}}\n\t\tcounter name \"{{drop.packets}}\" drop",
+        "{{#each replies}}\n\t\t{{this}} return\n{{/each}}",
+    ),
+    text(
+        "outside, answers: `input`",
+        "outside: answer of the domain itself that `input` no longer names",
+        INTERFACE,
+        "icmpv6 type echo-reply return\n\t\tcounter name \"{{drop.input}}\" drop",
+        "icmpv6 type echo-reply return",
+    ),
+];
