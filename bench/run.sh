@@ -80,6 +80,34 @@ established=$(grep -c Established /run/bench/summary || true)
 [ "$established" -ge "$count" ] || { echo "error: ctl shows $established of $count sessions" >&2; exit 1; }
 rdsup_down
 
+# A list as long as those of routing registries, shared by two neighbors on an interface where nobody answers.
+patterns=1000000
+list=/run/bench/irr.txt
+long=/run/bench/irr.toml
+awk -v n="$patterns" 'BEGIN { for (i = 0; i < n; i++) printf "%d.%d.%d.0/24\n", 11 + i / 65536, i / 256 % 256, i % 256 }' >"$list"
+{
+    printf '[prefixes]\nirr = { file = "%s" }\n' "$list"
+    printf '[domain.edge]\nasn = 65001\nfamilies = ["ipv4"]\nloopback = ["198.51.100.1/32"]\n'
+    printf '[[domain.edge.interface]]\nname = "up0"\naddress = ["203.0.113.2/30", "203.0.113.6/30"]\n'
+    for address in 1 5; do
+        printf '[[domain.edge.neighbor]]\nname = "n%d"\naddress = "203.0.113.%d"\nasn = 64510\n' "$address" "$address"
+        printf 'routes = ["@irr"]\n'
+    done
+} >"$long"
+ip link add up0 type veth peer name nobody
+start=$(now)
+"$rdsup" -q -c "$long" render --out /run/bench/rendered
+render_time=$(since "$start")
+start=$(now)
+bird -p -c /run/bench/rendered/edge/bird.conf
+load_time=$(since "$start")
+start=$(now)
+"$rdsup" -q -c "$long" start --detach >/dev/null
+start_time=$(since "$start")
+long_resident=$(awk '$1 == "VmRSS:" { printf "%.1f\n", $2 / 1024 }' "/proc/$(pgrep -xo rdsup)/status")
+bird_resident=$(awk '$1 == "VmRSS:" { printf "%.1f\n", $2 / 1024 }' "/proc/$(pgrep -xo bird)/status")
+"$rdsup" -q -c "$long" stop >/dev/null
+
 loop=$(printf '%s\n' "${loop_times[@]}" | median)
 own=$(printf '%s\n' "${rdsup_times[@]}" | median)
 answer=$(printf '%s\n' "${answer_times[@]}" | median)
@@ -97,3 +125,10 @@ row "rdsup start, checks and filters included, to the same" "$own s" "" ""
 judged "ratio rdsup / shell loop" "$ratio" 0.75 ""
 judged "rdsup ctl hub show bgp summary, whole process (of 20)" "$answer" 15 " ms"
 judged "supervisor, resident memory" "$resident" 25 " MB"
+echo
+row "a list of $patterns prefixes in a file, used by two neighbors" measured target ""
+judged "rdsup render" "$render_time" 3 " s"
+judged "bird -p" "$load_time" 3 " s"
+judged "rdsup start, checks included" "$start_time" 6 " s"
+row "supervisor, resident memory" "$long_resident MB" "" ""
+row "its BIRD, resident memory" "$bird_resident MB" "" ""
