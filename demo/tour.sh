@@ -31,6 +31,13 @@ lacks() { ! grep -qF "$1" <<<"$table"; }
 expect "nothing of hostile, to which it has no link" lacks 10.66.
 expect "nothing of hostile's IPv6 network either" lacks 2001:db8:66:
 
+say "What may cross between whom, and which line of the file says so"
+show rdsup policy
+told "rdsup policy hostile internet icmp"
+if answer=$(rdsup policy hostile internet icmp); then failed "policy says that hostile may ping internet"; fi
+printf '%s\n' "$answer"
+expect "it names the line that decides" grep -qE 'demo\.toml:[0-9]+: packets' <<<"$answer"
+
 say "A ping that policy allows arrives"
 show rdsup exec private -- ping -n -c 2 -i 0.2 -W 1 198.51.100.1
 show rdsup exec private -- ping -n -c 1 -W 1 2001:db8:1::1
