@@ -46,7 +46,7 @@ pub fn interface_policy(network: &Network, domain: &Domain, interface: &Interfac
             return Vec::new();
         }
         let linked = network.links_of(&domain.name).flat_map(|(_, own, peer)| {
-            let hosts = offered_hosts(network, &peer.domain, domain).get(family).clone();
+            let hosts = offered_hosts(network, &peer.domain, &domain.name).get(family).clone();
             named_prefixes(&own.accept.routes, family).into_iter().chain(hosts)
         });
         let inside = own.iter().copied().filter(|prefix| Family::of_net(prefix) == family);

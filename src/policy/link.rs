@@ -69,12 +69,17 @@ fn never_seen(end: &LinkEnd) -> PerFamily<Vec<IpNet>> {
 
 /// The interfaces of other links by which flows that came in by `own` may leave: those to domains that the sender asks to
 /// reach through the receiver.
-pub fn onward(network: &Network, receiver: &Domain, own: &LinkEnd, peer: &LinkEnd) -> Vec<InterfaceName> {
+fn onward(network: &Network, receiver: &Domain, own: &LinkEnd, peer: &LinkEnd) -> Vec<InterfaceName> {
     network
         .links_of(&receiver.name)
-        .filter(|(_, end, to)| end.interface != own.interface && peer.accept.transit.contains(&to.domain))
+        .filter(|(_, end, to)| may_go_on([own, peer], [end, to]))
         .map(|(_, end, _)| end.interface.clone())
         .collect()
+}
+
+/// Whether flows that came in by one link may leave by another; each link by its end in the domain and the other end.
+pub fn may_go_on([came_by, sender]: [&LinkEnd; 2], [leaves_by, next]: [&LinkEnd; 2]) -> bool {
+    came_by.interface != leaves_by.interface && sender.accept.transit.contains(&next.domain)
 }
 
 fn of_families(families: &[Family], mut offers: Vec<Offer>) -> Vec<Offer> {
@@ -143,7 +148,7 @@ fn exceptions_at(
     let hosts = network
         .links_of(&receiver.name)
         .filter(|(_, own, _)| at != Some(&own.interface))
-        .flat_map(|(_, _, peer)| offered_hosts(network, &peer.domain, receiver).get(family).clone())
+        .flat_map(|(_, _, peer)| offered_hosts(network, &peer.domain, &receiver.name).get(family).clone())
         .filter(|host| !covers(&here, host));
     let all: Vec<IpNet> = own_prefixes(network, receiver)
         .into_iter()

@@ -26,7 +26,7 @@ pub use counters::{OTHER_INTERFACE, Reason, counter_name, identifier, other_coun
 pub use interface::{InterfacePolicy, SessionPeer, interface_policy, neighbor_interface};
 pub use journey::{About, Clause, Hop, Journey, NoPacket, Question, journey};
 pub use labels::{Label, is_outside, transit_labels};
-pub use link::{LinkPolicy, link_families, link_policy, onward, own_prefixes, session_addresses};
+pub use link::{LinkPolicy, link_families, link_policy, may_go_on, own_prefixes, session_addresses};
 pub use mark::{LEFT, MARK_MASK, NUMBER_MASK, interface_marks};
 pub use martians::{MARTIAN_DESTINATIONS, MARTIAN_SOURCES, martian_destinations, martian_sources};
 pub use matrix::{Addresses, Crossing, Extent, Pair, Path, matrix};

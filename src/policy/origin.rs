@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::addresses::PerFamily;
 use super::labels::Label;
 use super::link::{LinkPolicy, link_families};
-use super::translation::{offered_hosts, offers, shown};
+use super::translation::{offered_hosts, offers, shown, shown_anywhere};
 use crate::model::{Domain, DomainName, Family, InterfaceName, Link, LinkEnd, Network, RouteKind, Routing};
 
 /// Local preference where the file names none (RFC 4271 leaves it to us; every implementation takes 100).
@@ -69,9 +69,10 @@ pub fn link_only_routes(network: &Network, domain: &Domain, family: Family) -> V
     let real = real_hosts(network, domain);
     let mut routes: BTreeMap<IpNet, BTreeSet<Label>> = BTreeMap::new();
     for (link, own, peer) in network.links_of(&domain.name).filter(|(link, _, _)| link.routing == Routing::Bgp) {
-        let consumer = network.domain(&peer.domain).filter(|_| link_families(network, own, peer).contains(&family));
-        let Some(consumer) = consumer else { continue };
-        let hosts = offered_hosts(network, &domain.name, consumer);
+        if !link_families(network, own, peer).contains(&family) {
+            continue;
+        }
+        let hosts = offered_hosts(network, &domain.name, &peer.domain);
         for to in shown(peer).get(family).union(hosts.get(family)).filter(|to| !originated.get(family).contains(to)) {
             routes.entry(*to).or_default().insert(Label::OnlyOver(LinkPolicy::mark(link)));
         }
@@ -189,10 +190,8 @@ fn declared_routes(domain: &Domain) -> BTreeSet<KernelRoute> {
 /// What others see instead of the domain's own addresses: of `nat`, `alias` and services that are published elsewhere.
 /// Packets to these are translated as they arrive; whatever is not must not follow a default route.
 fn published(network: &Network, domain: &Domain) -> BTreeSet<IpNet> {
-    let mut all = BTreeSet::new();
+    let mut all = shown_anywhere(network, domain);
     for (_, _, peer) in network.links_of(&domain.name) {
-        let shown = shown(peer);
-        all.extend(Family::ALL.into_iter().flat_map(|family| shown.get(family).iter().copied()));
         let offers = offers(network, &domain.name, &peer.domain).into_iter();
         let elsewhere = offers.filter(|offer| offer.seen.address != offer.at.address);
         all.extend(elsewhere.map(|offer| IpNet::from(offer.seen.address)));
@@ -214,12 +213,11 @@ type Way<'a> = (&'a Link, &'a LinkEnd, &'a LinkEnd);
 /// one prefix the one of higher preference is taken, of equals the first in the file: the kernel has one route.
 fn static_ways<'a>(network: &'a Network, domain: &'a DomainName) -> BTreeMap<IpNet, Way<'a>> {
     let mut ways: BTreeMap<IpNet, Way<'_>> = BTreeMap::new();
-    let Some(receiver) = network.domain(domain) else { return ways };
     for (link, own, peer) in network.links_of(domain).filter(|(link, _, _)| link.routing == Routing::Static) {
         let families = link_families(network, own, peer);
         // A range is refused by the configuration.
         let exact = own.accept.routes.iter().filter(|pattern| pattern.is_exact()).map(|pattern| pattern.prefix);
-        let hosts = offered_hosts(network, &peer.domain, receiver);
+        let hosts = offered_hosts(network, &peer.domain, domain);
         let hosts = Family::ALL.into_iter().flat_map(|family| hosts.get(family).iter().copied());
         for to in exact.chain(hosts).filter(|to| families.contains(&Family::of_net(to))) {
             let preference = |end: &LinkEnd| end.accept.preference.unwrap_or(PREFERENCE);

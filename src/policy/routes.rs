@@ -6,7 +6,7 @@ use super::addresses::{PerFamily, aggregate};
 use super::bogons::BOGONS;
 use super::link::{exceptions, link_families, own_prefixes};
 use super::martians::martian_sources;
-use super::translation::{hidden, offered_hosts, offers, shown};
+use super::translation::{hidden, offered_hosts, offers, shown, shown_anywhere};
 use crate::model::{Domain, Family, LinkEnd, Neighbor, Network, PrefixPattern};
 
 /// An allow-list of prefixes of one family. Whatever it does not name is rejected.
@@ -59,7 +59,7 @@ impl RouteFilter {
 /// open to it.
 pub fn link_routes(network: &Network, receiver: &Domain, own: &LinkEnd, peer: &LinkEnd) -> PerFamily<RouteFilter> {
     let families = link_families(network, own, peer);
-    let hosts = offered_hosts(network, &peer.domain, receiver);
+    let hosts = offered_hosts(network, &peer.domain, &receiver.name);
     PerFamily::new(|family| {
         if !families.contains(&family) {
             return RouteFilter::default();
@@ -143,10 +143,8 @@ pub fn neighbor_policy(network: &Network, domain: &Domain, neighbor: &Neighbor) 
 /// What no external neighbor may announce: the domain's own prefixes, and what others see instead of them.
 fn never_foreign(network: &Network, domain: &Domain) -> Vec<IpNet> {
     let mut own = own_prefixes(network, domain);
+    own.extend(shown_anywhere(network, domain));
     for (_, _, peer) in network.links_of(&domain.name) {
-        for family in Family::ALL {
-            own.extend(shown(peer).get(family));
-        }
         own.extend(
             offers(network, &domain.name, &peer.domain).into_iter().map(|offer| IpNet::from(offer.seen.address)),
         );

@@ -23,18 +23,23 @@ pub fn shown(receiver: &LinkEnd) -> PerFamily<BTreeSet<IpNet>> {
     PerFamily::new(|family| all.iter().copied().filter(|net| Family::of_net(net) == family).collect())
 }
 
+/// What `domain` shows over any of its links.
+pub(super) fn shown_anywhere(network: &Network, domain: &Domain) -> BTreeSet<IpNet> {
+    let links = network.links_of(&domain.name).map(|(_, _, peer)| shown(peer));
+    links.flat_map(|shown| shown.ipv4.into_iter().chain(shown.ipv6)).collect()
+}
+
 /// Addresses that stand for others of `domain`: what it shows over any link, and where it publishes services. They lie
 /// nowhere, and "everything" does not name them.
 pub fn claimed(network: &Network, domain: &Domain) -> PerFamily<Vec<IpNet>> {
-    let shown: Vec<_> = network.links_of(&domain.name).map(|(_, _, peer)| shown(peer)).collect();
+    let shown = shown_anywhere(network, domain);
     let services = network.services.iter().filter(|service| service.domain == domain.name);
     let published: Vec<IpNet> = services
         .flat_map(|service| &service.expose)
         .filter_map(|exposure| exposure.published.map(|published| IpNet::from(published.address)))
         .collect();
     PerFamily::new(|family| {
-        let published = published.iter().filter(|net| Family::of_net(net) == family);
-        aggregate(shown.iter().flat_map(|shown| shown.get(family)).chain(published).copied())
+        aggregate(shown.iter().chain(&published).copied().filter(|net| Family::of_net(net) == family))
     })
 }
 
@@ -73,8 +78,8 @@ fn offered<'a>(
 
 /// The host routes that `consumer` learns from `owner` because of services: accepted beside what the file lists, and never
 /// legal sources of new flows.
-pub fn offered_hosts(network: &Network, owner: &DomainName, consumer: &Domain) -> PerFamily<BTreeSet<IpNet>> {
-    let offers = offers(network, owner, &consumer.name);
+pub fn offered_hosts(network: &Network, owner: &DomainName, consumer: &DomainName) -> PerFamily<BTreeSet<IpNet>> {
+    let offers = offers(network, owner, consumer);
     PerFamily::new(|family| {
         offers.iter().map(|offer| offer.seen.address).filter(|it| Family::of(*it) == family).map(IpNet::from).collect()
     })

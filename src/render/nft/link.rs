@@ -24,13 +24,14 @@ pub(super) const AT_LINK: [Reason; 10] = [
     Reason::Egress,
 ];
 
-/// Builds the context of `own`, the end of `link` in `domain`.
+/// Builds the context of `own`, the end of `link` in `domain`; `outside` are the marks of flows that may come in from there.
 pub(super) fn link(
     network: &Network,
     domain: &Domain,
     link: &Link,
     own: &LinkEnd,
     peer: &LinkEnd,
+    outside: &[u32],
     sets: &mut Vec<NftSet>,
 ) -> NftLink {
     let policy = policy::link_policy(network, domain, own, peer);
@@ -69,7 +70,7 @@ pub(super) fn link(
         translates_out,
         mark: mark(LinkPolicy::mark(link)),
         left: mark(LinkPolicy::mark(link) | LEFT),
-        errors: errors(network, domain, link, own),
+        errors: errors(network, link, [own, peer], outside),
         drop: counters(&own.interface, &reasons),
         name,
     }
@@ -124,15 +125,13 @@ fn family(
 
 /// The marks of flows about which errors come from any router behind the link: those that entered or left by it, and those
 /// that entered by another link or from outside and may go on to this one.
-fn errors(network: &Network, domain: &Domain, link: &Link, own: &LinkEnd) -> Vec<String> {
+fn errors(network: &Network, link: &Link, ends: [&LinkEnd; 2], outside: &[u32]) -> Vec<String> {
     let number = LinkPolicy::mark(link);
     let through = network
-        .links_of(&domain.name)
-        .filter(|(_, from, to)| policy::onward(network, domain, from, to).contains(&own.interface))
+        .links_of(&ends[0].domain)
+        .filter(|(_, came_by, sender)| policy::may_go_on([came_by, sender], ends))
         .map(|(from, _, _)| LinkPolicy::mark(from));
-    let marks = policy::interface_marks(network, domain);
-    let outside = domain.interfaces.iter().zip(marks).filter(|(it, _)| it.outside && !it.packets.is_empty());
-    let entered = through.chain(outside.map(|(_, (_, number))| number));
+    let entered = through.chain(outside.iter().copied());
     [number, number | LEFT].into_iter().chain(entered).map(mark).collect()
 }
 

@@ -57,14 +57,16 @@ pub(super) fn context(network: &Network, domain: &Domain) -> Result<Nft, Vec<Ren
         named(&mut sets, "martian_source", family, policy::martian_sources(family).to_vec());
         named(&mut sets, "martian_destination", family, policy::martian_destinations(family).to_vec());
     }
+    let marks = policy::interface_marks(network, domain);
+    let numbered = domain.interfaces.iter().zip(marks).map(|(it, (_, number))| (it, number));
+    let outside: Vec<u32> =
+        numbered.clone().filter(|(it, _)| it.outside && !it.packets.is_empty()).map(|(_, number)| number).collect();
     let mut links: Vec<NftLink> = network
         .links_of(&domain.name)
-        .map(|(link, own, peer)| link::link(network, domain, link, own, peer, &mut sets))
+        .map(|(link, own, peer)| link::link(network, domain, link, own, peer, &outside, &mut sets))
         .collect();
-    let marks = policy::interface_marks(network, domain);
-    let numbered = domain.interfaces.iter().zip(marks);
     let interfaces: Vec<NftInterface> =
-        numbered.map(|(it, (_, number))| interface::interface(network, domain, it, number, &mut sets)).collect();
+        numbered.map(|(it, number)| interface::interface(network, domain, it, number, &mut sets)).collect();
     name_claimed(network, domain, &mut links, &mut sets);
     let host = domain.name.is_host();
     let other = policy::other_counter_name(Reason::Interface);
