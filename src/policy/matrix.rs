@@ -287,12 +287,10 @@ fn addresses(
     Addresses { prefixes: outermost(prefixes), except }
 }
 
-/// Every prefix of a domain's own, and what it shows instead.
+/// Every prefix of a domain's own, and what stands for others of it.
 fn own(network: &Network, domain: &Domain) -> impl Iterator<Item = IpNet> {
-    let links = network.links_of(&domain.name).flat_map(|(_, end, peer)| {
-        end.addresses.iter().map(IpNet::trunc).chain(place::shown(peer)).collect::<Vec<_>>()
-    });
-    let links: Vec<IpNet> = links.collect();
+    let links = network.links_of(&domain.name).flat_map(|(_, end, _)| end.addresses.iter().map(IpNet::trunc));
+    let links: Vec<IpNet> = links.chain(place::stand_ins(network, domain)).collect();
     domain.networks.iter().chain(&domain.loopback).copied().chain(domain.interface_prefixes()).chain(links)
 }
 

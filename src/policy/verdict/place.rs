@@ -68,14 +68,9 @@ pub fn offered<'a>(
 
 /// A domain's own: networks, addresses with the prefixes that its interfaces carry, and what it shows instead of them.
 fn own_prefixes(network: &Network, domain: &Domain) -> Vec<IpNet> {
-    let links = network.links_of(&domain.name).flat_map(|(_, own, peer)| {
-        own.addresses.iter().map(|net| IpNet::from(net.addr())).chain(shown(peer)).collect::<Vec<_>>()
-    });
-    let interfaces = domain.interfaces.iter().flat_map(|interface| interface.addresses.iter().map(IpNet::trunc));
-    let services = network.services.iter().filter(|service| service.domain == domain.name);
-    let published = services.flat_map(|service| service.expose.iter().filter_map(|exposure| exposure.published));
-    let published = published.map(|endpoint| IpNet::from(endpoint.address));
-    domain.networks.iter().chain(&domain.loopback).copied().chain(interfaces).chain(links).chain(published).collect()
+    let links = network.links_of(&domain.name).flat_map(|(_, own, _)| &own.addresses);
+    let links = links.map(|net| IpNet::from(net.addr())).chain(stand_ins(network, domain));
+    domain.networks.iter().chain(&domain.loopback).copied().chain(domain.interface_prefixes()).chain(links).collect()
 }
 
 /// What the receiver at `end` sees instead of the sender's own addresses.
