@@ -12,7 +12,7 @@
 //!               └───────────── supervisor: events, timers, requests ◀────┘
 //! ```
 //!
-//! * **Pure core**: [`model`], and what is built on it. No file, no clock, no process, no socket, no `async`.
+//! * **Pure core**: [`model`], and what is built on it; [`history`], what was applied. No file, no clock, no process, no socket, no `async`.
 //! * **Effects**: `sys` (the machine), `daemons` (what BIRD wants), `control` (our socket).
 //! * **Drivers**: `supervisor` (the event loop) and `cli`.
 //!
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemons;
+pub mod history;
 pub mod model;
 pub mod plan;
 pub mod policy;

@@ -84,6 +84,16 @@ impl Layout {
         self.domain_dir(domain).join("resolv.conf")
     }
 
+    /// Everything that was applied, a file each, and the ledger that says which of it is in force.
+    pub fn generations(&self) -> PathBuf {
+        self.state_dir.join("generations")
+    }
+
+    /// What the network that stands was made from.
+    pub fn standing(&self) -> PathBuf {
+        self.run_dir.join("generation.json")
+    }
+
     /// Where it is kept what claimed interfaces were like before, a file each.
     pub fn interface_records(&self) -> PathBuf {
         self.state_dir.join("interfaces")

@@ -376,9 +376,8 @@ pub fn silence() -> io::Result<()> {
 /// How long a process has been running, in seconds.
 pub fn uptime(pid: u32) -> io::Result<u64> {
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok());
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)?;
     let started = start_time(pid)? / ticks.unwrap_or(100).max(1);
-    Ok(u64::try_from(now.tv_sec()).unwrap_or_default().saturating_sub(started))
+    Ok(super::clock::since_boot()?.as_secs().saturating_sub(started))
 }
 
 /// Variables by which a service manager (or rdsup) talks to one process and not to what that starts.
