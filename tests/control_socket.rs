@@ -36,7 +36,7 @@ impl Handler for StandIn {
             self.seen.lock().expect("nobody panicked").push(caller);
             let reply = match request {
                 Request::Ping {} => Ok(Reply::Version("9.9".to_owned())),
-                Request::Apply {} => {
+                Request::Apply { .. } => {
                     progress.line("first");
                     progress.line("second");
                     self.go_on.notified().await;
@@ -109,7 +109,7 @@ async fn progress_comes_before_the_end() {
     let mut client = server.client().await;
     let mut lines = Vec::new();
     let handler = Arc::clone(&server.handler);
-    let reply = client.call_with_progress(&Request::Apply {}, |line| {
+    let reply = client.call_with_progress(&Request::Apply { file: None, config: None, confirm: None }, |line| {
         lines.push(line.to_owned());
         if lines.len() == 2 {
             handler.go_on.notify_one();

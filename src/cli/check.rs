@@ -25,7 +25,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let file = args.file.as_ref().unwrap_or(&global.config);
-    let prepared = prepare(file, Disclosure::Real, None)?;
+    let prepared = prepare(file, Disclosure::Real)?;
     if !args.no_daemons {
         for words in super::runtime()?.block_on(validate(&prepared))? {
             super::note(global, &words);

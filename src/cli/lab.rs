@@ -60,7 +60,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
 fn outside(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let file = std::path::absolute(&args.file).map_err(Failure::new)?;
     // A broken file is reported before anything is made.
-    prepare(&file, Disclosure::Redacted, None)?;
+    prepare(&file, Disclosure::Redacted)?;
     if sandbox::is_hidden(&file) {
         let failure = Failure::new(format!("{} lies below /run, which is empty in a lab", file.display()));
         return Err(failure.exit(Exit::Usage).hint("copy the file to another directory"));
@@ -85,7 +85,7 @@ fn outside(global: &Global, args: &Args) -> Result<Exit, Failure> {
 /// Furnishes the lab, starts the supervisor and the command, and ends when the command does. As the first process of the
 /// process namespace it takes everything else with it.
 fn inside(global: &Global, args: &Args) -> Result<Exit, Failure> {
-    let prepared = prepare(&args.file, Disclosure::Redacted, None)?;
+    let prepared = prepare(&args.file, Disclosure::Redacted)?;
     sandbox::furnish("lab", &[&prepared.layout.run_dir])?;
     let stand_ins = wire_host(&prepared.network, &prepared.layout)?;
     let program = std::env::current_exe().map_err(Failure::new)?;

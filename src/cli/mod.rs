@@ -5,11 +5,14 @@
 
 mod apply;
 mod check;
+mod confirm;
 mod ctl;
+mod diff;
 mod doctor;
 mod exec;
 mod failure;
 mod generate;
+mod history;
 mod lab;
 mod log;
 mod output;
@@ -17,10 +20,12 @@ mod place;
 mod plan;
 mod policy;
 mod render;
+mod rollback;
 mod schema;
 mod start;
 mod status;
 mod stop;
+mod time;
 
 pub use failure::{Exit, Failure};
 
@@ -28,7 +33,8 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::nearest;
 use crate::model::{DomainName, Network};
@@ -70,6 +76,10 @@ pub struct Global {
     )]
     pub config: PathBuf,
 
+    /// Whether that was named, and is not the default
+    #[arg(skip)]
+    pub config_named: bool,
+
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub json: bool,
@@ -88,6 +98,10 @@ enum Verb {
     Start(start::Args),
     Stop(stop::Args),
     Apply(apply::Args),
+    Confirm(confirm::Args),
+    Rollback(rollback::Args),
+    History(history::Args),
+    Diff(diff::Args),
     Plan(plan::Args),
     Policy(policy::Args),
     Check(check::Args),
@@ -105,12 +119,18 @@ enum Verb {
 
 /// Reads the arguments, runs the verb, and tells how it ended.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli.global.config_named = named(&matches);
     let global = &cli.global;
     let result = match &cli.verb {
         Verb::Start(args) => start::run(global, args),
         Verb::Stop(args) => stop::run(global, args),
         Verb::Apply(args) => apply::run(global, args),
+        Verb::Confirm(args) => confirm::run(global, args),
+        Verb::Rollback(args) => rollback::run(global, args),
+        Verb::History(args) => history::run(global, args),
+        Verb::Diff(args) => diff::run(global, args),
         Verb::Plan(args) => plan::run(global, args),
         Verb::Policy(args) => policy::run(global, args),
         Verb::Check(args) => check::run(global, args),
@@ -132,6 +152,12 @@ pub fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Whether the configuration file was named; clap notes that where the option stands, before the verb or after it.
+fn named(matches: &ArgMatches) -> bool {
+    let given = |matches: &ArgMatches| matches.value_source("config").is_some_and(|it| it != ValueSource::DefaultValue);
+    given(matches) || matches.subcommand().is_some_and(|(_, verb)| given(verb))
 }
 
 /// A runtime for verbs that need one. Verbs that change their own namespaces must not have it.

@@ -56,7 +56,7 @@ impl File {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
-    let prepared = prepare(&global.config, Disclosure::Redacted, None)?;
+    let prepared = prepare(&global.config, Disclosure::Redacted)?;
     // Whoever asks one question has asked `check` before.
     if args.packet.is_empty() {
         super::warnings(global, &prepared);

@@ -37,7 +37,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let disclosure = if args.out.is_some() { Disclosure::Real } else { Disclosure::Redacted };
-    let prepared = prepare(&global.config, disclosure, None)?;
+    let prepared = prepare(&global.config, disclosure)?;
     super::warnings(global, &prepared);
     if let Some(domain) = &args.domain {
         super::known_domain(&prepared.network, domain)?;

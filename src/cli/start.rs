@@ -15,14 +15,22 @@ Examples:
   rdsup start --detach --wait     in the background; returns when every session is Established
   rdsup -c lab.toml start         another file
 
+Where a network stands already, start takes it over as it is, every session kept, even if the file \
+has changed meanwhile: `rdsup apply` (or --apply here) brings the change.
+
 Signals:
   SIGINT, by Ctrl-C at a terminal, takes the network down
   SIGTERM leaves it standing; the next start takes it over with every session kept
   SIGHUP reads the file again and applies it")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct Args {
     /// Go to the background when the network stands
     #[arg(long)]
     pub detach: bool,
+
+    /// Apply the file even where a network stands that was made from another version of it
+    #[arg(long)]
+    pub apply: bool,
 
     /// Be ready only when every BGP session is Established
     #[arg(long)]
@@ -50,6 +58,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let options = supervisor::Options {
         config: global.config.clone(),
         state_dir: args.state_dir.clone(),
+        apply: args.apply,
         interactive: !args.detached && std::io::stdin().is_terminal(),
         wait: args.wait,
         verbosity: match (args.detached, verbosity(global)) {
@@ -98,6 +107,9 @@ fn detach(global: &Global, args: &Args) -> Result<Exit, Failure> {
     spawn = spawn.args(["start", "--detached"]);
     if args.wait {
         spawn = spawn.arg("--wait");
+    }
+    if args.apply {
+        spawn = spawn.arg("--apply");
     }
     if let Some(directory) = &args.state_dir {
         spawn = spawn.arg("--state-dir").arg(directory);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::output::{self, HEADING, Health, Table, styled};
 use super::place::layout_of;
 use super::{Exit, Failure, Global};
-use crate::control::{Client, ClientError, DomainState, DomainStatus, Reply, Request, StatusReport};
+use crate::control::{Client, ClientError, DomainState, DomainStatus, GenerationStatus, Reply, Request, StatusReport};
 use crate::model::{DaemonKind, DomainName, Routing};
 use crate::policy::Reason;
 
@@ -29,7 +29,7 @@ pub struct Args {
     pub domain: Option<DomainName>,
 
     /// Wait until every session is Established, at most this long (30s if no time is given)
-    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "30s", value_parser = super::time::parse_duration)]
     pub wait: Option<Duration>,
 }
 
@@ -85,20 +85,18 @@ fn is_ready(report: &StatusReport, domain: Option<&DomainName>) -> bool {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let duration: jiff::SignedDuration = text.parse().map_err(|_| "not a time; try 30s or 2m".to_owned())?;
-    duration.try_into().map_err(|_| "a time to wait is not negative".to_owned())
-}
-
 fn for_people(report: &StatusReport, one: bool) -> String {
     let mut text = String::new();
     if !one {
         let health = if report.ready { Health::Good } else { Health::Doubtful };
         let words = styled(health.style(), &report.state_words);
-        let _ = write!(text, "rdsup {}  {}  {words}\n\n", report.version, report.config.display());
+        let generation = report.generation.as_ref();
+        let number = generation.map(|generation| format!("  generation {}", generation.number)).unwrap_or_default();
+        let _ = writeln!(text, "rdsup {}  {}{number}  {words}", report.version, report.config.display());
+        generation.into_iter().flat_map(|generation| remarks(report, generation)).for_each(|remark| {
+            let _ = writeln!(text, "{}", styled(Health::Doubtful.style(), &remark));
+        });
+        text.push('\n');
     }
     let mut tables = vec![domains(report), sessions(report, one)];
     let mut links = Table::new(&["DOMAIN", "LINK", "PEER", "ROUTING", "STATE"]);
@@ -134,6 +132,21 @@ fn for_people(report: &StatusReport, one: bool) -> String {
         let _ = write!(text, "\n{}\n{}", styled(HEADING, "PROBLEMS"), problems.concat());
     }
     text
+}
+
+/// What is to be known of the generation in force beside its number.
+fn remarks(report: &StatusReport, generation: &GenerationStatus) -> Vec<String> {
+    let waits = generation.confirm_within.map(|seconds| {
+        format!(
+            "generation {} waits to be confirmed: what was before comes back in {}, unless: rdsup confirm",
+            generation.number,
+            output::duration(seconds)
+        )
+    });
+    let differs = generation
+        .file_differs
+        .then(|| format!("{} is not what runs; see: rdsup diff, rdsup plan, rdsup apply", report.config.display()));
+    waits.into_iter().chain(differs).collect()
 }
 
 /// What was dropped. Of one domain with the other end of each link, and with what the reason means.
@@ -270,6 +283,12 @@ mod tests {
                 },
             ],
             problems: Vec::new(),
+            generation: Some(GenerationStatus {
+                number: 7,
+                at: jiff::Timestamp::UNIX_EPOCH,
+                confirm_within: Some(252),
+                file_differs: true,
+            }),
         };
         report.conclude();
         report
@@ -279,7 +298,9 @@ mod tests {
     fn status_shows_what_is_not_well_at_a_glance() {
         let text = anstream::adapter::strip_str(&for_people(&report(), false)).to_string();
         let wanted = "\
-rdsup 0.1.0  /etc/rdsup/rdsup.toml  1 of 2 domains up, 1 of 2 sessions Established
+rdsup 0.1.0  /etc/rdsup/rdsup.toml  generation 7  1 of 2 domains up, 1 of 2 sessions Established
+generation 7 waits to be confirmed: what was before comes back in 4m 12s, unless: rdsup confirm
+/etc/rdsup/rdsup.toml is not what runs; see: rdsup diff, rdsup plan, rdsup apply
 
 DOMAIN    STATE     DAEMON         PID  UPTIME  RESTARTS  SESSIONS  DESCRIPTION
 internet  up        bird running  4711   3h 5m         0       1/1  upstream
@@ -331,14 +352,5 @@ rd-private  private  spoofed               12  1.5 kB  source not accepted from 
         assert!(is_ready(&report, None));
         "OpenConfirm".clone_into(&mut report.domains[0].sessions[0].state);
         assert!(!is_ready(&report, None));
-    }
-
-    #[test]
-    fn a_time_to_wait_is_written_as_people_write_it() {
-        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
-        assert!(parse_duration("private").is_err_and(|error| error.ends_with("try 30s or 2m")));
-        assert_eq!(parse_duration("5"), Ok(Duration::from_secs(5)));
-        assert!(parse_duration("-5s").is_err());
     }
 }

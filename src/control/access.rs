@@ -64,8 +64,9 @@ impl From<Denied> for CallError {
 pub fn allowed(request: &Request, caller: &Caller, rules: &AccessRules) -> Result<(), Denied> {
     let deny = |what: String, why: &str| Err(Denied { what, uid: caller.uid, why: why.to_owned() });
     // Errors quote the lines they are about, so it would show any file to whoever may ask.
-    if matches!(request, Request::Plan { file: Some(_) }) && caller.uid != 0 {
-        return deny("plan of another file".to_owned(), "it takes root, who reads the file");
+    let other_file = matches!(request, Request::Plan { file: Some(_) } | Request::Apply { file: Some(_), .. });
+    if other_file && caller.uid != 0 {
+        return deny(format!("{} of another file", request.what()), "it takes root, who reads the file");
     }
     if is_admin(caller, rules) {
         return Ok(());
@@ -98,9 +99,13 @@ pub fn allowed(request: &Request, caller: &Caller, rules: &AccessRules) -> Resul
                 None => Ok(()),
             }
         }
-        Request::Plan { .. } | Request::Apply {} | Request::Stop { .. } => {
-            deny(request.what().to_owned(), "it takes root or group rdsup")
-        }
+        Request::Plan { .. }
+        | Request::Apply { .. }
+        | Request::Confirm {}
+        | Request::Rollback { .. }
+        | Request::History {}
+        | Request::Generation { .. }
+        | Request::Stop { .. } => deny(request.what().to_owned(), "it takes root or group rdsup"),
     }
 }
 
@@ -172,7 +177,7 @@ mod tests {
             ctl(Asked::All, "show bgp"),
             ctl(Asked::All, "down"),
             Request::Plan { file: None },
-            Request::Apply {},
+            Request::Apply { file: None, config: None, confirm: None },
             Request::Stop { keep: false },
         ]
     }

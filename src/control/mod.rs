@@ -22,7 +22,7 @@ pub use ctl::{CtlTarget, ctl};
 pub use frame::{FrameCodec, LARGEST_FRAME};
 pub use peer::{Caller, group_id};
 pub use protocol::{
-    Asked, CallError, CtlAnswer, DaemonStatus, DomainState, DomainStatus, Drop, ErrorKind, LinkStatus, Reply, Request,
-    StatusReport,
+    Asked, CallError, CtlAnswer, DaemonStatus, DomainState, DomainStatus, Drop, ErrorKind, GenerationReport,
+    GenerationStatus, LinkStatus, Reply, Request, StatusReport,
 };
 pub use server::{Handler, Progress, Server};

@@ -35,6 +35,16 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// What to call the one who asks in a log: the user's name where there is one.
+    pub fn name(&self) -> String {
+        match nix::unistd::User::from_uid(self.uid.into()) {
+            Ok(Some(user)) => user.name,
+            _ => format!("uid {}", self.uid),
+        }
+    }
+}
+
 /// The number of a group; none where there is no such group, which then has no members.
 pub fn group_id(name: &str) -> Option<u32> {
     nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::daemons::{Answer, Session};
+use crate::history::Generation;
 use crate::model::{DaemonKind, DomainName, Routing};
 
 /// A request. On the wire the method is `org.rdsup.` and the variant's name.
@@ -42,7 +43,39 @@ pub enum Request {
     },
     /// Read the file again and make the machine what it says.
     #[serde(rename = "org.rdsup.Apply")]
-    Apply {},
+    Apply {
+        /// Another file than the supervisor's own, an absolute path.
+        #[serde(default)]
+        file: Option<PathBuf>,
+        /// The configuration file that the caller named, an absolute path: refused if it is not the supervisor's own.
+        #[serde(default)]
+        config: Option<PathBuf>,
+        /// Seconds after which what was before comes back, unless `Confirm` comes.
+        #[serde(default)]
+        confirm: Option<u64>,
+    },
+    /// What waits to be confirmed stays.
+    #[serde(rename = "org.rdsup.Confirm")]
+    Confirm {},
+    /// An earlier generation comes back.
+    #[serde(rename = "org.rdsup.Rollback")]
+    Rollback {
+        /// Which; the one before that in force if none is named.
+        #[serde(default)]
+        to: Option<u64>,
+        /// As in `Apply`.
+        #[serde(default)]
+        confirm: Option<u64>,
+    },
+    /// Which generations are kept?
+    #[serde(rename = "org.rdsup.History")]
+    History {},
+    /// What was one of them?
+    #[serde(rename = "org.rdsup.Generation")]
+    Generation {
+        /// Its number.
+        number: u64,
+    },
     /// Leave.
     #[serde(rename = "org.rdsup.Stop")]
     Stop {
@@ -60,7 +93,11 @@ impl Request {
             Self::Status { .. } => "status",
             Self::Ctl { .. } => "ctl",
             Self::Plan { .. } => "plan",
-            Self::Apply {} => "apply",
+            Self::Apply { .. } => "apply",
+            Self::Confirm {} => "confirm",
+            Self::Rollback { .. } => "rollback",
+            Self::History {} => "history",
+            Self::Generation { .. } => "diff",
             Self::Stop { .. } => "stop",
         }
     }
@@ -88,8 +125,31 @@ pub enum Reply {
     Ctl(BTreeMap<DomainName, CtlAnswer>),
     /// To `Plan`, and progress of `Apply` and `Stop`: lines for people.
     Lines(Vec<String>),
-    /// To `Apply` and `Stop`: done.
+    /// To `Apply`, `Confirm`, `Rollback` and `Stop`: done.
     Done,
+    /// To `History`: what is kept, in order.
+    History(Vec<GenerationReport>),
+    /// To `Generation`.
+    Generation(Box<Generation>),
+}
+
+/// One generation that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationReport {
+    /// Its number.
+    pub number: u64,
+    /// When it was first applied; none if it cannot be read.
+    pub at: Option<jiff::Timestamp>,
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// How it came.
+    pub by: String,
+    /// Whether it is in force.
+    pub in_force: bool,
+    /// Seconds that are left to confirm it, where it waits for that.
+    pub confirm_within: Option<u64>,
+    /// Why it came back out, or why it cannot be read.
+    pub remark: Option<String>,
 }
 
 /// What one domain's daemon said, or why it could not be asked.
@@ -183,6 +243,22 @@ pub struct StatusReport {
     pub domains: Vec<DomainStatus>,
     /// What is wrong and belongs to no domain.
     pub problems: Vec<String>,
+    /// The generation in force; none where it cannot be noted.
+    #[serde(default)]
+    pub generation: Option<GenerationStatus>,
+}
+
+/// The generation in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationStatus {
+    /// Its number.
+    pub number: u64,
+    /// When it was first applied.
+    pub at: jiff::Timestamp,
+    /// Seconds until the one before comes back, where this one waits to be confirmed.
+    pub confirm_within: Option<u64>,
+    /// Whether the configuration file holds something else by now.
+    pub file_differs: bool,
 }
 
 impl StatusReport {

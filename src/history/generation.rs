@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Pending;
+
 /// Everything that one reading of a configuration took from files, secrets apart: from it the same network can be made again
 /// when the files have changed. Passwords are read from their own files each time and are never copied.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,5 +57,17 @@ pub struct Standing {
     /// The supervisor's configuration file, which generated files name.
     pub config: PathBuf,
     /// What is in force.
+    pub generation: Generation,
+    /// While that waits to be confirmed: what comes back otherwise. All of it, because a state directory may be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
+}
+
+/// What comes back unless somebody confirms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// When.
+    pub pending: Pending,
+    /// What.
     pub generation: Generation,
 }

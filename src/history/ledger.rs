@@ -80,6 +80,12 @@ impl Ledger {
         self.reverted.remove(&to);
     }
 
+    /// The same because somebody asked for it, who may want to confirm that first.
+    pub fn roll_back(&mut self, to: u64, why: &str, pending: Option<Pending>) {
+        self.revert(to, why);
+        self.pending = pending;
+    }
+
     /// Brings the ledger to what really stands, which a supervisor that was killed between two notes left different.
     pub fn agree_with(&mut self, standing: u64) {
         if self.in_force == Some(standing) {
@@ -154,6 +160,17 @@ mod tests {
         assert!(ledger.pending.is_some(), "nothing to do");
         ledger.agree_with(9);
         assert_eq!((ledger.in_force, ledger.pending.is_none()), (Some(9), true));
+    }
+
+    #[test]
+    fn a_rollback_that_is_not_confirmed_is_as_if_it_had_not_been() {
+        let mut ledger = Ledger::default();
+        ledger.enter(6, None);
+        ledger.enter(7, None);
+        ledger.roll_back(6, "rolled back", Some(pending(6, 7)));
+        assert!(ledger.reverted.contains_key(&7));
+        ledger.revert(7, "not confirmed");
+        assert_eq!((ledger.in_force, ledger.reverted.contains_key(&7)), (Some(7), false));
     }
 
     #[test]

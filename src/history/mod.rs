@@ -14,5 +14,5 @@ mod generation;
 mod ledger;
 
 pub use diff::difference;
-pub use generation::{Generation, Snapshot, Standing};
+pub use generation::{Fallback, Generation, Snapshot, Standing};
 pub use ledger::{Ledger, Moment, Pending};

@@ -21,6 +21,9 @@ use crate::sys::{Machine, SysError};
 /// How long daemons may take to become ready before `start` goes on without them.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// How often a daemon may be lost while it comes up before that counts as failed.
+const STARTS: u32 = 3;
+
 impl Hands for Machine {
     async fn execute(&self, step: &Step) -> Result<(), String> {
         Machine::execute(self, step).await.map_err(|error| error.source.to_string())
@@ -48,15 +51,31 @@ pub struct Applied {
     pub done: usize,
     /// What is not as it should be, by domain, in words for people.
     pub problems: BTreeMap<DomainName, Vec<String>>,
+    /// Steps that failed.
+    pub failed: Vec<FailedStep>,
 }
 
 impl Applied {
+    fn fail(&mut self, step: Step, error: String) {
+        self.problem(&step.domain, format!("{step}: {error}"));
+        self.failed.push(FailedStep { step, error });
+    }
+
     fn problem(&mut self, domain: &DomainName, words: String) {
         let words_of_domain = self.problems.entry(domain.clone()).or_default();
         if !words_of_domain.contains(&words) {
             words_of_domain.push(words);
         }
     }
+}
+
+/// Why the machine is brought to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// Somebody asked for it, and waits to hear whether it worked.
+    Order,
+    /// It was that, and is no longer.
+    Drift,
 }
 
 /// Keeps one machine as one file wants it.
@@ -97,7 +116,7 @@ impl Keeper {
     /// Brings the machine to what `prepared` wants. Nothing is done when something stands in the way.
     pub async fn apply(&mut self, prepared: &Prepared) -> Result<Applied, KeepError> {
         let desired = prepared.desired.clone();
-        let applied = self.bring_to(desired.clone()).await;
+        let applied = self.bring_to(desired.clone(), Reason::Order).await;
         // What was rehearsed and not needed, because a conflict stood in the way or a domain was there after all.
         self.machine.forget_rehearsal();
         let applied = applied?;
@@ -107,17 +126,17 @@ impl Keeper {
 
     /// Brings the machine back to what it should be.
     pub async fn repair(&mut self) -> Result<Applied, KeepError> {
-        self.bring_to(self.desired.clone()).await
+        self.bring_to(self.desired.clone(), Reason::Drift).await
     }
 
     /// Takes everything down.
     pub async fn tear_down(&mut self) -> Result<Applied, KeepError> {
-        let applied = self.bring_to(Desired::default()).await?;
+        let applied = self.bring_to(Desired::default(), Reason::Order).await?;
         self.desired = Desired::default();
         Ok(applied)
     }
 
-    async fn bring_to(&mut self, desired: Desired) -> Result<Applied, KeepError> {
+    async fn bring_to(&mut self, desired: Desired, reason: Reason) -> Result<Applied, KeepError> {
         let observed = self.observe(&desired).await?;
         let todo = plan(&desired, &observed, &self.layout).map_err(KeepError::Conflicts)?;
         let mut recover = known_domains(&observed);
@@ -133,6 +152,7 @@ impl Keeper {
         }
         tracing::info!("{} in {}", count(todo.steps.len(), "step"), count(count_domains(&todo), "domain"));
         let mut outcome = Outcome::default();
+        let mut started = Vec::new();
         for (stage, domains) in todo.stages() {
             match stage {
                 Stage::StopDaemons => self.stop_daemons(domains.keys(), &mut applied).await,
@@ -145,7 +165,12 @@ impl Keeper {
                         |step: &Step| desired.domains.get(&step.domain).map_or(0, |wanted| wanted.interfaces.len());
                     steps.sort_by_key(|step| std::cmp::Reverse(links(step)));
                     for step in steps.into_iter().filter(|step| !outcome.is_broken(&step.domain)) {
+                        // Its own machine knows when to try again; what nobody asked for does not hurry it.
+                        if reason == Reason::Drift && self.processes.is_coming(&step.domain) {
+                            continue;
+                        }
                         self.daemon_step(&step, &desired, &recover, &mut applied).await;
+                        started.push(step);
                     }
                 }
                 Stage::Tighten => self.tighten(domains, &mut outcome).await?,
@@ -156,10 +181,12 @@ impl Keeper {
             }
         }
         applied.done += outcome.done;
-        for failed in &outcome.failed {
-            applied.problem(&failed.step.domain, format!("{}: {}", failed.step, failed.error));
+        for FailedStep { step, error } in outcome.failed {
+            applied.fail(step, error);
         }
-        self.processes.settle(Instant::now() + READY_WITHIN).await;
+        if reason == Reason::Order {
+            self.await_daemons(started, &mut applied).await;
+        }
         self.verify(&desired, &mut applied).await;
         self.machine.rest();
         Ok(applied)
@@ -270,9 +297,35 @@ impl Keeper {
         match result {
             Ok(()) => applied.done += 1,
             Err(error) => {
-                tracing::error!(domain = %step.domain, "{step}: {error}");
-                applied.problem(&step.domain, format!("{step}: {error}"));
+                tracing::error!(domain = %step.domain, line = step.origin.line, "{step}: {error}");
+                applied.fail(step.clone(), error.to_string());
             }
+        }
+    }
+
+    /// Waits until daemons that were started run. One that does not come up is a step that failed; its state says the rest.
+    async fn await_daemons(&mut self, steps: Vec<Step>, applied: &mut Applied) {
+        let starts: Vec<Step> =
+            steps.into_iter().filter(|step| matches!(step.action, Action::StartDaemon { .. })).collect();
+        let deadline = Instant::now() + READY_WITHIN;
+        let lost = |processes: &Processes, domain: &DomainName| processes.report(domain).map_or(0, |it| it.restarts);
+        let before: Vec<u32> = starts.iter().map(|step| lost(&self.processes, &step.domain)).collect();
+        // A daemon may be lost for a reason of its own while it comes up; one that is lost again and again has none.
+        let waits = |processes: &Processes| {
+            starts.iter().zip(&before).any(|(step, before)| {
+                !processes.is_running(&step.domain) && lost(processes, &step.domain) < before + STARTS
+            })
+        };
+        while waits(&self.processes) {
+            match tokio::time::timeout_at(deadline, self.processes.next()).await {
+                Ok(happening) => self.processes.handle(happening),
+                Err(_) => break,
+            }
+        }
+        for step in starts.into_iter().filter(|step| !self.processes.is_running(&step.domain)) {
+            let why = self.processes.report(&step.domain).and_then(|report| report.last_exit);
+            let error = why.unwrap_or_else(|| format!("not ready after {} s", READY_WITHIN.as_secs()));
+            applied.failed.push(FailedStep { step, error });
         }
     }
 
@@ -284,7 +337,7 @@ impl Keeper {
                     let is_daemon = matches!(step.action, Action::StartDaemon { .. });
                     // A daemon that is being restarted is reported by its own state.
                     if !is_daemon && !applied.problems.contains_key(&step.domain) {
-                        applied.problem(&step.domain, format!("still to do after it was done: {step}"));
+                        applied.fail(step.clone(), "still to do after it was done".to_owned());
                     }
                 }
             }

@@ -9,22 +9,32 @@
 //! ```
 //!
 //! There is one loop and nothing else changes the machine, so requests are carried out one after the other. `prepare`
-//! turns a file into something that can be applied; `apply` carries out the stages of a plan; `processes` feeds the
-//! supervision machines.
+//! turns a file (or a generation that was kept, see `sources`) into something that can be applied, `validate` has it read by
+//! the daemons' parsers, `apply` carries out the stages of a plan, `processes` feeds the supervision machines.
 
 mod apply;
+mod commands;
+mod generations;
 mod keeper;
 mod logging;
+mod opening;
 mod outlook;
 mod prepare;
 mod processes;
 mod report;
 mod requests;
 mod run;
+mod sources;
+mod undo;
+mod validate;
 
+pub use generations::history;
 pub use keeper::{Applied, KeepError};
 pub use logging::Verbosity;
 pub use outlook::{Outlook, outlook};
-pub use prepare::{Disclosure, Fault, PrepareError, Prepared, prepare, validate};
+pub use prepare::{Disclosure, Fault, PrepareError, Prepared, prepare};
 pub use report::count;
 pub use run::{Options, RunError, run, tear_down};
+pub use sources::Sources;
+pub use undo::ChangeError;
+pub use validate::validate;

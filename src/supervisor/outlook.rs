@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
-use super::prepare::{Disclosure, Prepared, prepare, validate};
+use super::prepare::{Prepared, Reading, prepare_from};
 use super::run::RunError;
-use crate::plan::{Observed, Plan, plan};
+use super::sources::Sources;
+use super::validate::validate;
+use crate::config;
+use crate::plan::{Layout, Observed, Plan, plan};
+use crate::sys::generations::Store;
+use crate::sys::process::boot_id;
 use crate::sys::{Machine, privilege};
 
 /// A plan that nobody carries out.
@@ -19,7 +24,7 @@ pub struct Outlook {
 /// Plans for the machine that this runs on. Without privileges the machine cannot be looked at, and the plan is that of
 /// an empty one.
 pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
-    let prepared = prepare(path, Disclosure::Real, None)?;
+    let prepared = prepare_as_running(path)?;
     let mut limits = validate(&prepared).await?;
     let layout = &prepared.layout;
     let plan = if privilege::require().is_ok() {
@@ -34,7 +39,7 @@ pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
 
 /// The same through a machine that is open already.
 pub async fn outlook_of(path: &Path, machine: &Machine) -> Result<Plan, RunError> {
-    let prepared = prepare(path, Disclosure::Real, None)?;
+    let prepared = prepare_as_running(path)?;
     validate(&prepared).await?;
     seen_by(machine, &prepared).await
 }
@@ -42,4 +47,13 @@ pub async fn outlook_of(path: &Path, machine: &Machine) -> Result<Plan, RunError
 async fn seen_by(machine: &Machine, prepared: &Prepared) -> Result<Plan, RunError> {
     let observed = machine.observe(&prepared.desired).await?;
     plan(&prepared.desired, &observed, &prepared.layout).map_err(RunError::Conflicts)
+}
+
+/// As the supervisor whose network stands would read it: generated files name its file, whichever one is looked at.
+fn prepare_as_running(path: &Path) -> Result<Prepared, RunError> {
+    let text = Sources::files().configuration(path).unwrap_or_default();
+    let layout = Layout::new(config::run_dir(&text), config::state_dir(&text));
+    let standing = boot_id().ok().and_then(|boot_id| Store::new(&layout).standing(&boot_id).ok()?.0);
+    let named = standing.as_ref().map_or(path, |standing| standing.config.as_path());
+    Ok(prepare_from(Reading { named, ..Reading::of(path) })?)
 }

@@ -141,6 +141,18 @@ impl Processes {
         self.entries.get(domain).is_some_and(|entry| entry.life.pid().is_some())
     }
 
+    /// Whether the domain's daemon has no process now and gets one without being asked.
+    pub fn is_coming(&self, domain: &DomainName) -> bool {
+        self.knows(domain) && !self.has_process(domain)
+    }
+
+    /// Whether the domain's daemon is ready.
+    pub fn is_running(&self, domain: &DomainName) -> bool {
+        self.entries
+            .get(domain)
+            .is_some_and(|entry| matches!(entry.life.state(), State::Running | State::Loading | State::Silent))
+    }
+
     /// Stops these daemons and waits until they have left. Those that would not are named in the answer.
     pub async fn stop(&mut self, domains: &BTreeSet<DomainName>) -> Vec<DomainName> {
         for domain in domains {
@@ -182,16 +194,6 @@ impl Processes {
         match self.entries.get(domain) {
             Some(entry) => entry.daemon.resync(&entry.place.socket).await,
             None => Ok(()),
-        }
-    }
-
-    /// Waits until no daemon is starting, or the deadline is over.
-    pub async fn settle(&mut self, deadline: Instant) {
-        while self.entries.values().any(|entry| matches!(entry.life.state(), State::Launching | State::Starting)) {
-            match tokio::time::timeout_at(deadline, self.next()).await {
-                Ok(happening) => self.handle(happening),
-                Err(_) => break,
-            }
         }
     }
 

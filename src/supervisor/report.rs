@@ -9,12 +9,13 @@ use futures_util::stream;
 
 use super::keeper::Applied;
 use super::requests::View;
-use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, LinkStatus, StatusReport};
+use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, GenerationStatus, LinkStatus, StatusReport};
 use crate::daemons::{Session, of_kind};
+use crate::history::Pending;
 use crate::model::{Domain, DomainName, Routing};
 use crate::policy::{self, Reason};
 use crate::supervise::State;
-use crate::sys::{Machine, SysError, nft, process};
+use crate::sys::{Machine, SysError, clock, digest, nft, process};
 
 /// How many domains are asked for their counters at the same time; each is a process.
 const AT_ONCE: usize = 8;
@@ -41,10 +42,23 @@ pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) ->
         config: view.config.clone(),
         run_dir: view.layout.run_dir.clone(),
         domains,
+        generation: generation(view),
         ..StatusReport::default()
     };
     report.conclude();
     report
+}
+
+fn generation(view: &View) -> Option<GenerationStatus> {
+    let (number, at) = view.generation?;
+    let left = |pending: &Pending| {
+        let since_boot = clock::since_boot().unwrap_or_default();
+        pending.deadline.since_boot.saturating_sub(since_boot).as_secs()
+    };
+    let confirm_within = view.pending.as_ref().map(left);
+    // A file that cannot be read differs: it is not what runs.
+    let file_differs = std::fs::read_to_string(&view.config).map_or(true, |text| digest(&text) != view.text);
+    Some(GenerationStatus { number, at, confirm_within, file_differs })
 }
 
 /// A domain with a session that is not Established, and how many it has; a daemon that cannot be asked counts with all.

@@ -1,34 +1,67 @@
 //! What is asked of the supervisor: what only looks is answered at once, what changes something goes to the event loop.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::commands::Asked;
+use super::generations::{Generations, history};
 use super::keeper::{Applied, Keeper};
 use super::outlook::outlook_of;
 use super::prepare::Prepared;
 use super::processes::ProcessReport;
 use super::report;
 use crate::control::access::{AccessRules, ctl_access};
-use crate::control::{Asked, CallError, Caller, CtlTarget, Handler, Progress, Reply, Request, ctl};
+use crate::control::{Asked as Domains, CallError, Caller, CtlTarget, Handler, Progress, Reply, Request, ctl};
 use crate::daemons::Peers;
+use crate::history::Pending;
 use crate::model::{DomainName, Network};
 use crate::plan::Layout;
-use crate::sys::Machine;
+use crate::sys::generations::Store;
+use crate::sys::{Machine, digest};
 
 /// What changes something, with a place for the answer.
 pub enum Order {
-    /// Read the file again and apply it.
-    Apply(oneshot::Sender<Result<Applied, CallError>>),
+    /// Change what runs.
+    Change {
+        /// How.
+        command: Command,
+        /// Where it is told how far it is.
+        progress: Progress,
+        /// Told when it is done.
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
     /// Leave.
     Stop {
         /// Whether the network stays.
         keep: bool,
         /// Told when it is done.
         reply: oneshot::Sender<Result<Applied, CallError>>,
+    },
+}
+
+/// A change of what runs.
+pub enum Command {
+    /// Read a file and apply it.
+    Apply(Asked),
+    /// What waits to be confirmed stays.
+    Confirm {
+        /// Who says so.
+        by: String,
+    },
+    /// An earlier generation comes back.
+    Rollback {
+        /// Which; the one before if none is named.
+        to: Option<u64>,
+        /// How long it may stay unconfirmed.
+        confirm: Option<Duration>,
+        /// Who asks.
+        by: String,
     },
 }
 
@@ -47,11 +80,23 @@ pub struct View {
     pub processes: BTreeMap<DomainName, ProcessReport>,
     /// What is not as it should be.
     pub problems: BTreeMap<DomainName, Vec<String>>,
+    /// The generation in force, and when it came; none where it cannot be noted.
+    pub generation: Option<(u64, Timestamp)>,
+    /// What waits to be confirmed.
+    pub pending: Option<Pending>,
+    /// A digest of the text in force.
+    pub text: u64,
 }
 
 impl View {
     /// The view of the event loop.
-    pub fn of(prepared: &Prepared, rules: &Arc<AccessRules>, keeper: &Keeper, applied: &Applied) -> Self {
+    pub fn of(
+        prepared: &Prepared,
+        rules: &Arc<AccessRules>,
+        keeper: &Keeper,
+        applied: &Applied,
+        generations: &Generations,
+    ) -> Self {
         let processes = prepared.network.domains.iter().filter_map(|domain| {
             let report = keeper.processes.report(&domain.name)?;
             Some((domain.name.clone(), report))
@@ -63,6 +108,9 @@ impl View {
             rules: rules.clone(),
             processes: processes.collect(),
             problems: applied.problems.clone(),
+            generation: generations.in_force().map(|generation| (generation.number, generation.at)),
+            pending: generations.pending().cloned(),
+            text: digest(&prepared.snapshot.text),
         }
     }
 
@@ -94,17 +142,34 @@ impl Requests {
         self.view.borrow().clone()
     }
 
-    async fn order(
+    async fn order<T>(
         &self,
-        order: impl FnOnce(oneshot::Sender<Result<Applied, CallError>>) -> Order,
-    ) -> Result<Applied, CallError> {
+        order: impl FnOnce(oneshot::Sender<Result<T, CallError>>) -> Order,
+    ) -> Result<T, CallError> {
         let (reply, answer) = oneshot::channel();
         let leaving = || CallError::failed("the supervisor is leaving");
         self.orders.send(order(reply)).await.map_err(|_| leaving())?;
         answer.await.map_err(|_| leaving())?
     }
 
-    async fn ctl(&self, asked: &Asked, command: &str, raw: bool, caller: &Caller) -> Result<Reply, CallError> {
+    async fn change(&self, command: Command, progress: Progress) -> Result<Reply, CallError> {
+        self.order(|reply| Order::Change { command, progress, reply }).await?;
+        Ok(Reply::Done)
+    }
+
+    /// Whoever names a configuration file on the command line expects that one to be read.
+    fn is_ours(&self, config: Option<&Path>) -> Result<(), CallError> {
+        let ours = self.view().config.clone();
+        match config {
+            Some(other) if other != ours && std::fs::canonicalize(other).ok() != std::fs::canonicalize(&ours).ok() => {
+                let words = format!("the supervisor runs {}, and not {}", ours.display(), other.display());
+                Err(CallError::invalid(words).hint(format!("rdsup apply {}", other.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn ctl(&self, asked: &Domains, command: &str, raw: bool, caller: &Caller) -> Result<Reply, CallError> {
         let view = self.view();
         let targets = view.network.domains.iter().map(|domain| {
             let socket = view.layout.socket(&domain.name, domain.daemon);
@@ -135,13 +200,26 @@ impl Handler for Requests {
                 }
                 Request::Ctl { domains, command, raw } => self.ctl(&domains, &command, raw, &caller).await,
                 Request::Plan { file } => self.plan(file).await,
-                Request::Apply {} => {
-                    progress.line("reading the file and validating what is made of it");
-                    let applied = self.order(Order::Apply).await?;
-                    for line in report::lines(&applied) {
-                        progress.line(line);
+                Request::Apply { file, config, confirm } => {
+                    self.is_ours(config.as_deref())?;
+                    let confirm = confirm.map(Duration::from_secs);
+                    let by = format!("apply by {}", caller.name());
+                    self.change(Command::Apply(Asked { file, confirm, by }), progress).await
+                }
+                Request::Confirm {} => self.change(Command::Confirm { by: caller.name() }, progress).await,
+                Request::Rollback { to, confirm } => {
+                    let confirm = confirm.map(Duration::from_secs);
+                    self.change(Command::Rollback { to, confirm, by: caller.name() }, progress).await
+                }
+                Request::History {} => Ok(Reply::History(history(&self.view().layout).map_err(CallError::failed)?)),
+                Request::Generation { number } => {
+                    let store = Store::new(&self.view().layout);
+                    match store.read(number).map_err(CallError::failed)? {
+                        Some(generation) => Ok(Reply::Generation(Box::new(generation))),
+                        None => {
+                            Err(CallError::invalid(format!("generation {number} is not kept")).hint("rdsup history"))
+                        }
                     }
-                    Ok(Reply::Done)
                 }
                 Request::Stop { keep } => {
                     if !keep {

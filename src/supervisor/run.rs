@@ -12,15 +12,21 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::apply::FailedStep;
+use super::commands::Asked;
+use super::generations::Generations;
 use super::keeper::{Applied, KeepError, Keeper};
-use super::prepare::{Disclosure, PrepareError, Prepared, prepare, validate_on};
+use super::opening::{Opened, first, open};
+use super::prepare::{PrepareError, Prepared};
 use super::report::count;
 use super::requests::{Order, Requests, View};
+use super::undo::ChangeError;
+use super::validate::validate_on;
 use super::{logging, report};
 use crate::control::access::AccessRules;
-use crate::control::{CallError, Server, group_id};
+use crate::control::{CallError, Progress, Server, group_id};
 use crate::plan::{Conflict, FileOwner, Layout};
 use crate::sys::files::{self, Owners};
+use crate::sys::generations::Store;
 use crate::sys::lock::RunDirLock;
 use crate::sys::{Machine, SysError};
 
@@ -36,6 +42,8 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// Whether SIGINT means that the person at the terminal wants the network gone.
     pub interactive: bool,
+    /// Apply the file even where a network stands that was made from another.
+    pub apply: bool,
     /// Wait for sessions before saying that it is ready.
     pub wait: bool,
     /// How much to say on standard error.
@@ -57,6 +65,17 @@ pub enum RunError {
     /// A packet filter could not be loaded: everything stays behind the old ones.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Filters(Vec<FailedStep>),
+    /// A step failed, and what was done was taken back.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// It makes no sense now.
+    #[error("{words}")]
+    NotNow {
+        /// Why.
+        words: String,
+        /// One thing to try.
+        hint: &'static str,
+    },
     /// Something could not be taken down.
     #[error("{0}")]
     Left(String),
@@ -73,9 +92,11 @@ impl From<KeepError> for RunError {
 }
 
 /// What a client is told of an error: what is wrong with the file is the file's fault, the rest is a failure.
-fn told(error: RunError) -> CallError {
+pub(super) fn told(error: RunError) -> CallError {
     match error {
         RunError::Prepare(error) => CallError::invalid(error),
+        RunError::NotNow { words, hint } => CallError::failed(words).hint(hint),
+        RunError::Change(ChangeError::Refused(KeepError::Conflicts(conflicts))) => told(RunError::Conflicts(conflicts)),
         RunError::Conflicts(conflicts) => {
             let hints: Vec<String> = conflicts.iter().map(Conflict::hint).collect();
             CallError::failed(RunError::Conflicts(conflicts)).hint(hints.join("\n"))
@@ -95,23 +116,26 @@ enum End {
 /// Runs the supervisor until it is told to leave. `on_ready` is called once, when the network stands.
 pub async fn run(options: Options, on_ready: impl FnOnce(&Applied) + 'static) -> Result<(), RunError> {
     let started = Instant::now();
-    let prepared = prepare(&options.config, Disclosure::Real, options.state_dir.as_deref())?;
+    let Opened { prepared, generation, mut generations, words } = open(&options)?;
     crate::sys::privilege::require()?;
     let layout = prepared.layout.clone();
     let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
     validate_on(&machine, &prepared).await?;
     let lock = acquire(&layout)?;
     logging::start(options.verbosity, Some(&layout.log()))?;
+    for words in words {
+        tracing::warn!("{words}");
+    }
     for warning in &prepared.warnings {
-        tracing::warn!("{}: {warning}", options.config.display());
+        tracing::warn!("{}: {warning}", prepared.file.display());
     }
     // Before anything is made, so that a signal that comes meanwhile is not lost.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
         .map_err(|error| SysError::Io { what: "watch for signals".to_owned(), source: error })?;
     let mut keeper = Keeper::new(machine, layout.clone());
-    let applied = keeper.apply(&prepared).await?;
+    let applied = first(&mut keeper, &prepared, generation, &mut generations).await?;
     let rules = Arc::new(AccessRules::of(&prepared.network, group_id));
-    let (view, watched) = watch::channel(Arc::new(View::of(&prepared, &rules, &keeper, &applied)));
+    let (view, watched) = watch::channel(Arc::new(View::of(&prepared, &rules, &keeper, &applied, &generations)));
     let (orders, inbox) = mpsc::channel(16);
     let handler = Arc::new(Requests::new(orders, watched, keeper.machine().clone()));
     let socket = layout.control_socket();
@@ -122,7 +146,8 @@ pub async fn run(options: Options, on_ready: impl FnOnce(&Applied) + 'static) ->
         server.serve(handler, async { drop(closed.await) }).await;
     });
     let ready = Readiness { started, wait: options.wait, on_ready: Some(Box::new(on_ready)) };
-    let mut looping = Loop { options, keeper, prepared, rules, applied, view, signals, inbox, ready };
+    let mut looping =
+        Loop { options, keeper, prepared, generations, rules, applied, view, signals, inbox, ready, revert_at: None };
     let end = looping.run().await;
     let torn_down = matches!(end, End::TearDown(_));
     let result = match end {
@@ -162,22 +187,27 @@ pub async fn tear_down(layout: &Layout, verbosity: logging::Verbosity) -> Result
     if let Some(words) = report::left_over(&applied) {
         return Err(RunError::Left(words));
     }
+    Store::new(layout).fall()?;
     // A supervisor that was killed left its socket.
     let _ = std::fs::remove_file(layout.control_socket());
     lock.remove();
     Ok(applied)
 }
 
-struct Loop {
-    options: Options,
-    keeper: Keeper,
-    prepared: Prepared,
-    rules: Arc<AccessRules>,
-    applied: Applied,
+/// What the loop knows. What changes the network is in `commands`.
+pub(super) struct Loop {
+    pub(super) options: Options,
+    pub(super) keeper: Keeper,
+    pub(super) prepared: Prepared,
+    pub(super) generations: Generations,
+    pub(super) rules: Arc<AccessRules>,
+    pub(super) applied: Applied,
     view: watch::Sender<Arc<View>>,
     signals: Signals,
     inbox: mpsc::Receiver<Order>,
     ready: Readiness,
+    /// When an unconfirmed generation is tried to be reverted again, if that failed.
+    pub(super) revert_at: Option<Instant>,
 }
 
 /// Whom to tell when the network stands.
@@ -202,10 +232,11 @@ impl Loop {
         self.tell_if_ready().await;
         loop {
             let pending = self.ready.on_ready.is_some();
+            let confirm_until = self.confirm_until();
             tokio::select! {
                 happening = self.keeper.processes.next() => self.keeper.processes.handle(happening),
                 Some(signal) = self.signals.next() => match signal {
-                    SIGHUP => drop(self.apply_again().await),
+                    SIGHUP => drop(self.apply(Asked::signal(), &Progress::nobody()).await),
                     SIGINT if self.options.interactive => return End::TearDown(None),
                     _ => return End::Leave,
                 },
@@ -215,6 +246,9 @@ impl Loop {
                     }
                 }
                 () = tokio::time::sleep(ASK_EVERY), if pending => self.tell_if_ready().await,
+                () = tokio::time::sleep_until(confirm_until.unwrap_or_else(Instant::now)), if confirm_until.is_some() => {
+                    self.expire().await;
+                }
                 _ = clock.tick() => {
                     self.repair().await;
                     self.note_listings();
@@ -226,7 +260,7 @@ impl Loop {
 
     /// Lets requests that only look see how things stand, without asking the loop.
     fn publish(&self) {
-        let view = View::of(&self.prepared, &self.rules, &self.keeper, &self.applied);
+        let view = View::of(&self.prepared, &self.rules, &self.keeper, &self.applied, &self.generations);
         self.view.send_if_modified(|old| {
             let changed = **old != view;
             if changed {
@@ -238,8 +272,8 @@ impl Loop {
 
     async fn obey(&mut self, order: Order) -> Option<End> {
         match order {
-            Order::Apply(reply) => {
-                let result = self.apply_again().await;
+            Order::Change { command, progress, reply } => {
+                let result = self.carry_out(command, &progress).await;
                 self.publish();
                 let _ = reply.send(result);
                 None
@@ -250,32 +284,6 @@ impl Loop {
             }
             Order::Stop { keep: false, reply } => Some(End::TearDown(Some(reply))),
         }
-    }
-
-    /// Reads the file again and brings the machine to it. What is wrong with the file changes nothing.
-    async fn apply_again(&mut self) -> Result<Applied, CallError> {
-        let state_dir = self.options.state_dir.clone();
-        let attempt = async {
-            let prepared = prepare(&self.options.config, Disclosure::Real, state_dir.as_deref())?;
-            if prepared.layout != self.prepared.layout {
-                let words = "run_dir and state_dir cannot change while the supervisor runs; stop it first";
-                return Err(RunError::Left(words.to_owned()));
-            }
-            validate_on(self.keeper.machine(), &prepared).await?;
-            let applied = self.keeper.apply(&prepared).await?;
-            self.rules = Arc::new(AccessRules::of(&prepared.network, group_id));
-            self.prepared = prepared;
-            self.applied = applied;
-            Ok::<_, RunError>(self.applied.clone())
-        };
-        let result = attempt.await.map_err(told);
-        match &result {
-            Ok(applied) => {
-                tracing::info!("{} applied: {}", self.options.config.display(), count(applied.done, "step"));
-            }
-            Err(error) => tracing::error!("not applied, nothing was changed: {error}"),
-        }
-        result
     }
 
     async fn repair(&mut self) {
@@ -327,6 +335,9 @@ impl Loop {
             None => Ok(applied),
             Some(words) => Err(RunError::Left(words)),
         });
+        if result.is_ok() {
+            self.generations.fall();
+        }
         if let Some(reply) = reply {
             let told = match &result {
                 Ok(applied) => Ok(applied.clone()),

@@ -47,17 +47,14 @@ impl Store {
         Self { layout: layout.clone() }
     }
 
-    /// The ledger; a new one where there is none. What is damaged is put aside, and said in the second value.
-    pub fn ledger(&self) -> Result<(Ledger, Option<String>), SysError> {
+    /// The ledger; a new one where there is none, or where it is damaged, which the second value says.
+    pub fn ledger(&self) -> Result<(Ledger, Option<Damage>), SysError> {
         let path = self.layout.generations().join(LEDGER);
-        match read_json(&path)? {
-            Read::Whole(ledger) => Ok((ledger, None)),
-            Read::Absent => Ok((Ledger::default(), None)),
-            Read::Damaged(words) => {
-                let aside = put_aside(&path);
-                Ok((Ledger::default(), Some(format!("{}: {words}{aside}", path.display()))))
-            }
-        }
+        Ok(match read_json(&path)? {
+            Read::Whole(ledger) => (ledger, None),
+            Read::Absent => (Ledger::default(), None),
+            Read::Damaged(words) => (Ledger::default(), Some(Damage { path, words })),
+        })
     }
 
     /// Replaces the ledger.
@@ -114,17 +111,14 @@ impl Store {
         Ok(())
     }
 
-    /// What the network that stands was made from, if that was noted in this boot. A damaged note is put aside.
-    pub fn standing(&self, boot_id: &str) -> Result<Option<Standing>, SysError> {
+    /// What the network that stands was made from, if that was noted in this boot, or how the note is damaged.
+    pub fn standing(&self, boot_id: &str) -> Result<(Option<Standing>, Option<Damage>), SysError> {
         let path = self.layout.standing();
-        match read_json::<Standing>(&path)? {
-            Read::Whole(standing) => Ok(Some(standing).filter(|standing| standing.boot_id == boot_id)),
-            Read::Absent => Ok(None),
-            Read::Damaged(words) => {
-                tracing::warn!("{}: {words}{}", path.display(), put_aside(&path));
-                Ok(None)
-            }
-        }
+        Ok(match read_json::<Standing>(&path)? {
+            Read::Whole(standing) => (Some(standing).filter(|standing| standing.boot_id == boot_id), None),
+            Read::Absent => (None, None),
+            Read::Damaged(words) => (None, Some(Damage { path, words })),
+        })
     }
 
     /// Notes what the network is made from, before it is.
@@ -168,13 +162,23 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SysError> {
     files::write(path, text.as_bytes(), 0o600, None).map_err(failed)
 }
 
-/// Keeps one damaged copy, for whoever wants to know what happened. Answers with the end of a sentence.
-fn put_aside(path: &Path) -> String {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".damaged");
-    match std::fs::rename(path, &aside) {
-        Ok(()) => format!("; it was put aside as {}", PathBuf::from(aside).display()),
-        Err(error) => format!("; it cannot be put aside: {error}"),
+/// A note that cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    path: PathBuf,
+    words: String,
+}
+
+impl Damage {
+    /// Keeps one damaged copy, for whoever wants to know what happened, and says so.
+    pub fn put_aside(self) -> String {
+        let mut aside = self.path.clone().into_os_string();
+        aside.push(".damaged");
+        let (path, words) = (self.path.display(), self.words);
+        match std::fs::rename(&self.path, &aside) {
+            Ok(()) => format!("{path}: {words}; it was put aside as {}", PathBuf::from(aside).display()),
+            Err(error) => format!("{path}: {words}; it cannot be put aside: {error}"),
+        }
     }
 }
 
@@ -218,7 +222,7 @@ mod tests {
         files::write(&path, &text.as_bytes()[..text.len() / 2], 0o600, None).unwrap();
         let (ledger, damage) = store.ledger().unwrap();
         assert_eq!(ledger, Ledger::default());
-        assert!(damage.unwrap().contains("ledger.json.damaged"));
+        assert!(damage.unwrap().put_aside().contains("ledger.json.damaged"));
         assert_eq!(store.ledger().unwrap().1, None, "it is said once");
         files::write(&store.path(3), b"{", 0o600, None).unwrap();
         assert!(store.read(3).is_err());
@@ -244,13 +248,17 @@ mod tests {
     #[test]
     fn what_stands_is_of_one_boot() {
         let (_directory, store) = store();
-        assert_eq!(store.standing("a").unwrap(), None);
-        let standing =
-            Standing { boot_id: "a".to_owned(), config: "/etc/rdsup/rdsup.toml".into(), generation: generation(1, 1) };
+        assert_eq!(store.standing("a").unwrap(), (None, None));
+        let standing = Standing {
+            boot_id: "a".to_owned(),
+            config: "/etc/rdsup/rdsup.toml".into(),
+            generation: generation(1, 1),
+            fallback: None,
+        };
         store.stand(&standing).unwrap();
-        assert_eq!(store.standing("a").unwrap(), Some(standing));
-        assert_eq!(store.standing("b").unwrap(), None);
+        assert_eq!(store.standing("a").unwrap(), (Some(standing), None));
+        assert_eq!(store.standing("b").unwrap(), (None, None));
         store.fall().unwrap();
-        assert_eq!(store.standing("a").unwrap(), None);
+        assert_eq!(store.standing("a").unwrap(), (None, None));
     }
 }

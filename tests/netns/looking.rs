@@ -138,8 +138,8 @@ impl Machine {
 
     /// Everything that rdsup could leave behind, as text to compare.
     ///
-    /// Its own log stays, so that one can read afterwards what happened; so does the lock's empty file, because a lock
-    /// file that is removed while someone else opens it locks nothing.
+    /// Its own log stays, so that one can read afterwards what happened, and so does the history of what was applied; the
+    /// lock's empty file too, because a lock file that is removed while someone else opens it locks nothing.
     pub fn traces(&self) -> String {
         self.sh(r"
             echo == namespaces; ls /run/netns
@@ -148,7 +148,7 @@ impl Machine {
             echo == filter; nft list ruleset
             echo == processes; pgrep -ax 'rdsup|bird' || true
             echo == files; find /run /var/lib -type f -print -o -type s -print |
-                grep -vxE '/run/rdsup/(log/rdsup.log|rdsup.lock)' | sort
+                grep -vxE '/run/rdsup/(log/rdsup.log|rdsup.lock)|/var/lib/rdsup/generations/.*' | sort
             echo == directories; [ ! -d /run/rdsup ] || find /run/rdsup -mindepth 1 -type d ! -name log
             ")
     }

@@ -1,0 +1,227 @@
+//! What changes the network on request: apply, confirm, roll back, and what happens when nobody confirms.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::generations::{Begun, Read, Turn, prepare_generation};
+use super::keeper::Applied;
+use super::prepare::{Prepared, Reading, prepare_from};
+use super::report;
+use super::requests::Command;
+use super::run::{Loop, RunError, told};
+use super::validate::validate_on;
+use crate::control::access::AccessRules;
+use crate::control::{CallError, Progress, group_id};
+use crate::history::Generation;
+
+/// How long after a failed attempt to revert the next one comes.
+const REVERT_AGAIN: Duration = Duration::from_secs(5);
+
+/// A file to apply.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Another file than the supervisor's own.
+    pub file: Option<PathBuf>,
+    /// How long it may stay unconfirmed; for good if none is given.
+    pub confirm: Option<Duration>,
+    /// Who asks: `apply by root`.
+    pub by: String,
+}
+
+impl Asked {
+    /// What SIGHUP means.
+    pub fn signal() -> Self {
+        Self { file: None, confirm: None, by: "SIGHUP".to_owned() }
+    }
+}
+
+impl Loop {
+    pub(super) async fn carry_out(&mut self, command: Command, progress: &Progress) -> Result<(), CallError> {
+        match command {
+            Command::Apply(asked) => self.apply(asked, progress).await,
+            Command::Confirm { by } => self.confirm(&by, progress),
+            Command::Rollback { to, confirm, by } => self.roll_back(to, confirm, &by, progress).await,
+        }
+    }
+
+    /// Reads a file and brings the machine to it, all of it or nothing.
+    pub(super) async fn apply(&mut self, asked: Asked, progress: &Progress) -> Result<(), CallError> {
+        let file = asked.file.clone().unwrap_or_else(|| self.options.config.clone());
+        let result = self.apply_file(&file, &asked, progress).await.map_err(told);
+        if let Err(error) = &result {
+            tracing::error!(by = asked.by, "{} is not applied: {error}", file.display());
+        }
+        result
+    }
+
+    async fn apply_file(&mut self, file: &Path, asked: &Asked, progress: &Progress) -> Result<(), RunError> {
+        self.nothing_waits()?;
+        progress.line("reading the file and validating what is made of it");
+        let named = self.generations.config().to_owned();
+        let state_dir = self.options.state_dir.clone();
+        let reading = Reading { named: &named, state_dir: state_dir.as_deref(), ..Reading::of(file) };
+        let prepared = prepare_from(reading)?;
+        self.same_place(&prepared)?;
+        validate_on(self.keeper.machine(), &prepared).await?;
+        let snapshot = prepared.snapshot.clone();
+        let begun = self.generations.begin(Read { snapshot, file, by: &asked.by }, asked.confirm);
+        let begun = begun.inspect_err(|_| self.keeper.machine().forget_rehearsal())?;
+        self.turn(prepared, begun, progress).await
+    }
+
+    /// Goes back to a generation: the one before that in force, if none is named.
+    async fn roll_back(
+        &mut self,
+        to: Option<u64>,
+        confirm: Option<Duration>,
+        by: &str,
+        progress: &Progress,
+    ) -> Result<(), CallError> {
+        let result = self.try_roll_back(to, confirm, by, progress).await.map_err(told);
+        if let Err(error) = &result {
+            tracing::error!(by, "not rolled back: {error}");
+        }
+        result
+    }
+
+    async fn try_roll_back(
+        &mut self,
+        to: Option<u64>,
+        confirm: Option<Duration>,
+        by: &str,
+        progress: &Progress,
+    ) -> Result<(), RunError> {
+        let in_force = self.generations.in_force().map(|generation| generation.number);
+        let Some(generation) = self.generations.earlier(to)? else {
+            let words = match to {
+                Some(number) => format!("generation {number} is not kept"),
+                None => "there is no earlier generation".to_owned(),
+            };
+            return Err(RunError::NotNow { words, hint: "rdsup history shows what is kept" });
+        };
+        if in_force == Some(generation.number) {
+            let words = format!("generation {} is in force already", generation.number);
+            return Err(RunError::NotNow { words, hint: "rdsup history shows what is kept" });
+        }
+        progress.line(format!("going back to generation {}", generation.number));
+        let prepared = self.prepare_again(&generation)?;
+        self.same_place(&prepared)?;
+        validate_on(self.keeper.machine(), &prepared).await?;
+        let entered = self.generations.enter(generation, confirm, Turn::Back(&format!("rolled back by {by}")));
+        let begun = entered.inspect_err(|_| self.keeper.machine().forget_rehearsal())?;
+        self.turn(prepared, begun, progress).await
+    }
+
+    /// Carries out what is noted as begun, or takes both back.
+    async fn turn(&mut self, prepared: Prepared, begun: Begun, progress: &Progress) -> Result<(), RunError> {
+        let number = begun.number;
+        match self.keeper.change(&prepared, &self.prepared).await {
+            Ok(applied) => {
+                self.now_runs(prepared, applied);
+                self.generations.tidy();
+                let words = report::lines(&self.applied);
+                tracing::info!(generation = number, "generation {number} is in force: {}", words.join("; "));
+                progress.line(format!("generation {number}"));
+                for line in words {
+                    progress.line(line);
+                }
+                if let Some(pending) = self.generations.pending() {
+                    let (seconds, previous) = (pending.within.as_secs(), pending.previous);
+                    progress.line(format!("generation {previous} comes back in {seconds} s, unless: rdsup confirm"));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.generations.cancel(begun);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn confirm(&mut self, by: &str, progress: &Progress) -> Result<(), CallError> {
+        match self.generations.confirm() {
+            Ok(Some(number)) => {
+                tracing::info!(by, generation = number, "generation {number} is confirmed");
+                progress.line(format!("generation {number} stays"));
+                Ok(())
+            }
+            Ok(None) => {
+                Err(CallError::failed("nothing waits to be confirmed").hint("rdsup history shows what is in force"))
+            }
+            Err(error) => Err(CallError::failed(error)),
+        }
+    }
+
+    /// When what waits to be confirmed comes out.
+    pub(super) fn confirm_until(&self) -> Option<Instant> {
+        let left = self.generations.time_left()?;
+        let deadline = Instant::now() + left;
+        Some(self.revert_at.map_or(deadline, |again| again.max(deadline)))
+    }
+
+    /// Nobody confirmed in time. What was before comes back, whatever it takes.
+    pub(super) async fn expire(&mut self) {
+        let Some(pending) = self.generations.pending().cloned() else { return };
+        if self.generations.time_left().is_some_and(|left| !left.is_zero()) {
+            return;
+        }
+        tracing::warn!(
+            generation = pending.number,
+            "generation {} was not confirmed within {} s: going back to generation {}",
+            pending.number,
+            pending.within.as_secs(),
+            pending.previous
+        );
+        self.revert_at = match self.revert(&format!("not confirmed within {} s", pending.within.as_secs())).await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::error!("cannot go back to generation {}, trying again: {error}", pending.previous);
+                Some(Instant::now() + REVERT_AGAIN)
+            }
+        };
+    }
+
+    async fn revert(&mut self, why: &str) -> Result<(), RunError> {
+        let Some(generation) = self.generations.earlier(None)? else { return Ok(()) };
+        // It ran before, so no parser is asked: whatever is wrong with it now is better than what nobody confirmed.
+        let prepared = self.prepare_again(&generation)?;
+        let applied = self.keeper.apply(&prepared).await?;
+        let number = generation.number;
+        self.generations.revert(generation, why)?;
+        self.now_runs(prepared, applied);
+        tracing::warn!(
+            generation = number,
+            "generation {number} is in force again: {}",
+            report::lines(&self.applied).join("; ")
+        );
+        Ok(())
+    }
+
+    fn prepare_again(&self, generation: &Generation) -> Result<Prepared, RunError> {
+        let named = self.generations.config().to_owned();
+        Ok(prepare_generation(generation, &named, self.options.state_dir.as_deref())?)
+    }
+
+    fn now_runs(&mut self, prepared: Prepared, applied: Applied) {
+        self.rules = Arc::new(AccessRules::of(&prepared.network, group_id));
+        self.prepared = prepared;
+        self.applied = applied;
+    }
+
+    fn same_place(&self, prepared: &Prepared) -> Result<(), RunError> {
+        if prepared.layout == self.prepared.layout {
+            return Ok(());
+        }
+        let words = "run_dir and state_dir cannot change while the supervisor runs".to_owned();
+        Err(RunError::NotNow { words, hint: "rdsup stop, then rdsup start" })
+    }
+
+    fn nothing_waits(&self) -> Result<(), RunError> {
+        let Some(pending) = self.generations.pending() else { return Ok(()) };
+        let words = format!("generation {} waits to be confirmed", pending.number);
+        Err(RunError::NotNow { words, hint: "rdsup confirm keeps it, rdsup rollback takes it back" })
+    }
+}

@@ -1,0 +1,90 @@
+//! What a start begins with: the network that stands, or the file.
+//!
+//! A network that stands keeps the generation that it was made from. Whoever restarts or upgrades a supervisor has not asked
+//! for a change, and the file may be half edited; only `apply` changes a network that runs.
+
+use super::generations::{Generations, Opening, Read, prepare_generation, stands};
+use super::keeper::{Applied, Keeper};
+use super::prepare::{Prepared, Reading, prepare_from};
+use super::run::{Options, RunError};
+use super::sources::Sources;
+use crate::config;
+use crate::history::Generation;
+use crate::plan::Layout;
+use crate::sys::Machine;
+
+/// What was found.
+pub struct Opened {
+    /// What is to run.
+    pub prepared: Prepared,
+    /// The generation that it is, unless it is the file.
+    pub generation: Option<Generation>,
+    /// Where generations are noted.
+    pub generations: Generations,
+    /// What people should hear.
+    pub words: Vec<String>,
+}
+
+/// Finds out what is to run. Changes nothing but damaged notes, which are put aside.
+pub fn open(options: &Options) -> Result<Opened, RunError> {
+    // The file may be broken by now and the network stand all the same.
+    let text = Sources::files().configuration(&options.config).unwrap_or_default();
+    let state_dir = options.state_dir.clone().unwrap_or_else(|| config::state_dir(&text));
+    let layout = Layout::new(config::run_dir(&text), state_dir);
+    let (mut generations, mut words) = Generations::open(&layout, &options.config)?;
+    let read = || prepare_from(Reading { state_dir: options.state_dir.as_deref(), ..Reading::of(&options.config) });
+    let stands = Machine::open(&layout.run_dir, &layout.state_dir).is_ok_and(|machine| stands(&machine));
+    let opening = if options.apply {
+        Opening::File
+    } else {
+        generations.opening(stands, || read().ok().map(|prepared| prepared.snapshot))
+    };
+    let (file, number) = (options.config.display(), |generation: &Generation| generation.number);
+    let generation = match opening {
+        Opening::File => return Ok(Opened { prepared: read()?, generation: None, generations, words }),
+        Opening::Standing(generation) => {
+            if generation.snapshot.text != text {
+                let number = number(&generation);
+                words.push(format!("{file} is not what runs: the network keeps generation {number} until rdsup apply"));
+            }
+            generation
+        }
+        Opening::Instead { generation, why } => {
+            let number = number(&generation);
+            words.push(format!(
+                "{file} is the same as {why}: starting generation {number} instead; rdsup apply takes the file all the same"
+            ));
+            generation
+        }
+    };
+    let prepared = prepare_generation(&generation, generations.config(), options.state_dir.as_deref())?;
+    Ok(Opened { prepared, generation: Some(generation), generations, words })
+}
+
+/// Makes the network what was found, for the first time of this supervisor.
+pub async fn first(
+    keeper: &mut Keeper,
+    prepared: &Prepared,
+    generation: Option<Generation>,
+    generations: &mut Generations,
+) -> Result<Applied, RunError> {
+    let begun = if let Some(generation) = generation {
+        generations.stand_on(generation);
+        None
+    } else {
+        let snapshot = prepared.snapshot.clone();
+        generations.begin_anyway(Read { snapshot, file: &prepared.file, by: "start" })
+    };
+    match (keeper.apply(prepared).await, begun) {
+        (Ok(applied), _) => {
+            generations.tidy();
+            Ok(applied)
+        }
+        (Err(error), begun) => {
+            if let Some(begun) = begun {
+                generations.cancel(begun);
+            }
+            Err(error.into())
+        }
+    }
+}

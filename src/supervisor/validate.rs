@@ -1,0 +1,119 @@
+//! What is generated, read by the parsers of those who will have to live with it, before anything is touched.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::prepare::{Fault, PrepareError, Prepared, fault};
+use crate::daemons::{DaemonError, of_kind};
+use crate::model::{DomainName, Origin};
+use crate::render::UNPRIVILEGED_CHECK;
+use crate::sys::{self, Machine};
+
+/// How many pieces the packet filters are checked in, when there are many.
+const FILTER_PIECES: usize = 3;
+
+/// How many daemons' parsers run at the same time.
+const CHECKS_AT_ONCE: usize = 2;
+
+/// Has everything read by the parsers of those who will have to: each daemon's own for its configuration, `nft -c` for the
+/// packet filters. Answers with what could not be checked for want of privilege, in words.
+pub async fn validate(prepared: &Prepared) -> Result<Vec<String>, PrepareError> {
+    let (filters, daemons) = tokio::join!(check_filters(prepared, |_| true), check_daemons(prepared));
+    let (mut faults, unchecked) = filters;
+    faults.extend(daemons);
+    verdict(faults).map(|()| unchecked)
+}
+
+/// The same for a machine that will carry it out: the filters of domains that are not there yet are rehearsed on it.
+pub async fn validate_on(machine: &Machine, prepared: &Prepared) -> Result<(), PrepareError> {
+    let is_new = |name: &DomainName| !name.is_host() && !sys::netns::path_of(name.as_str()).exists();
+    let new: Vec<_> = prepared
+        .desired
+        .domains
+        .iter()
+        .filter(|(name, _)| is_new(name))
+        .map(|(name, domain)| (name.clone(), domain.filter.text.clone()))
+        .collect();
+    let rehearsal = async {
+        let refused = machine.rehearse(new).await;
+        refused.into_iter().map(|(name, error)| {
+            let origin = prepared.network.domain(&name).map(|domain| domain.origin).unwrap_or_default();
+            fault(&prepared.file, origin, format!("domain {name}: {error}"), error.hint())
+        })
+    };
+    let there = check_filters(prepared, |name| !is_new(name));
+    let (rehearsed, (mut faults, _), daemons) = tokio::join!(rehearsal, there, check_daemons(prepared));
+    faults.extend(rehearsed);
+    faults.extend(daemons);
+    verdict(faults).inspect_err(|_| machine.forget_rehearsal())
+}
+
+fn verdict(mut faults: Vec<Fault>) -> Result<(), PrepareError> {
+    faults.sort_by(|a, b| (a.origin, &a.message).cmp(&(b.origin, &b.message)));
+    faults.dedup();
+    if faults.is_empty() { Ok(()) } else { Err(PrepareError::Faults(faults)) }
+}
+
+async fn check_daemons(prepared: &Prepared) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut checks = JoinSet::new();
+    let gate = Arc::new(Semaphore::new(CHECKS_AT_ONCE));
+    for (name, rendered) in &prepared.rendered.domains {
+        let Some(domain) = prepared.network.domain(name) else { continue };
+        let (Some(text), Some(daemon)) = (rendered.daemon.clone(), of_kind(domain.daemon)) else { continue };
+        let name = name.clone();
+        let gate = gate.clone();
+        checks.spawn(async move {
+            let _permit = gate.acquire().await;
+            (name, daemon.check(&text).await)
+        });
+    }
+    while let Some(checked) = checks.join_next().await {
+        if let Ok((name, Err(error))) = checked {
+            faults.push(daemon_fault(prepared, &name, &error));
+        }
+    }
+    faults
+}
+
+async fn check_filters(prepared: &Prepared, wanted: impl Fn(&DomainName) -> bool) -> (Vec<Fault>, Vec<String>) {
+    // Without root `nft` cannot raise its send buffer, so it gets the text in smaller pieces. With it, pieces for several
+    // processors are read at the same time.
+    let privileged = sys::privilege::require().is_ok();
+    let whole: usize = prepared.rendered.domains.values().map(|domain| domain.filter.len()).sum();
+    let most = if privileged { (whole / FILTER_PIECES).max(UNPRIVILEGED_CHECK) } else { UNPRIVILEGED_CHECK };
+    let (mut faults, mut unchecked) = (Vec::new(), Vec::new());
+    let pieces = prepared.rendered.filter_checks(most, wanted);
+    let checks: Vec<_> = pieces.iter().map(|check| sys::nft::check(&check.text)).collect();
+    for result in join_all(checks).await {
+        match result {
+            Ok(()) => {}
+            // Where not even a user namespace can be had, the rest is worth knowing all the same.
+            Err(error) if !privileged && error.errno() == Some(libc::EPERM) => {
+                unchecked = vec![format!("the packet filters were not checked by nft: {error}")];
+            }
+            Err(error) => faults.push(fault(&prepared.file, Origin::default(), &error, error.hint())),
+        }
+    }
+    (faults, unchecked)
+}
+
+/// An error inside the raw lines of `extra` points at the line of the file where it was typed.
+fn daemon_fault(prepared: &Prepared, name: &DomainName, error: &DaemonError) -> Fault {
+    let network = &prepared.network;
+    let origin = network.domain(name).map(|domain| domain.origin).unwrap_or_default();
+    let DaemonError::Config(rejected) = error else {
+        return fault(&prepared.file, origin, format!("domain {name}: {error}"), None);
+    };
+    let extra = prepared.rendered.domains.get(name).and_then(|rendered| rendered.extra.as_ref());
+    if let Some(origin) = extra.and_then(|extra| extra.locate(rejected.line)) {
+        let message = format!("domain {name}: BIRD refuses this line of `extra`: {}", rejected.message);
+        return fault(&prepared.file, origin, message, Some("see the BIRD user's guide for the syntax".to_owned()));
+    }
+    let message = format!("domain {name}: BIRD refuses the generated bird.conf: {rejected}");
+    let hint = format!("see the file with: rdsup render {name}");
+    fault(&prepared.file, origin, message, Some(hint))
+}
