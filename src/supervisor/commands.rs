@@ -50,6 +50,7 @@ impl Loop {
     /// Reads a file and brings the machine to it, all of it or nothing.
     pub(super) async fn apply(&mut self, asked: Asked, progress: &Progress) -> Result<(), CallError> {
         let file = asked.file.clone().unwrap_or_else(|| self.options.config.clone());
+        tracing::info!(by = asked.by, file = %file.display(), "request apply begins");
         let result = self.apply_file(&file, &asked, progress).await.map_err(told);
         if let Err(error) = &result {
             tracing::error!(by = asked.by, "{} is not applied: {error}", file.display());

@@ -176,6 +176,12 @@ impl Machine {
         self.rdsup("plan").ok()
     }
 
+    /// Fails unless, within a moment, every domain is up and every session Established.
+    #[track_caller]
+    pub fn assert_left_sessions_established(&self) {
+        self.rdsup("status --wait 30s").ok();
+    }
+
     /// Fails unless `plan` finds nothing to do.
     #[track_caller]
     pub fn assert_converged(&self) {

@@ -16,6 +16,7 @@ mod external;
 mod external_attacks;
 mod external_sessions;
 mod flows;
+mod generations;
 mod host;
 mod inside;
 mod lifecycle;

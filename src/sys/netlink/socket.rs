@@ -10,6 +10,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, TokioSocket};
 use nix::sys::socket::{setsockopt, sockopt};
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use super::NetlinkError;
@@ -30,6 +31,8 @@ pub struct Connection {
     handle: rtnetlink::Handle,
     driver: AbortHandle,
     namespace: Namespace,
+    /// A socket has one dump at a time: the kernel answers a second one with `EBUSY`.
+    dumps: Mutex<()>,
 }
 
 impl Connection {
@@ -44,7 +47,7 @@ impl Connection {
         connection.set_forward_done(true);
         drop(unsolicited);
         let driver = tokio::spawn(connection).abort_handle();
-        Ok(Self { handle, driver, namespace: namespace.clone() })
+        Ok(Self { handle, driver, namespace: namespace.clone(), dumps: Mutex::new(()) })
     }
 
     /// The namespace whose tables these are.
@@ -71,6 +74,7 @@ impl Connection {
 
     /// Asks for all objects of a kind, again if they changed in between.
     pub async fn dump(&self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        let _alone = self.dumps.lock().await;
         for attempt in 0..DUMP_ATTEMPTS {
             if attempt > 0 {
                 // A burst of changes is waited out.
