@@ -26,6 +26,7 @@ pub fn plan(desired: &Desired, observed: &Observed, layout: &Layout) -> Result<P
         stack: false,
         steps: Vec::new(),
         missing: Vec::new(),
+        bare: Vec::new(),
         conflicts: Vec::new(),
     };
     planner.stack = planner.must_stack();
@@ -45,7 +46,7 @@ pub fn plan(desired: &Desired, observed: &Observed, layout: &Layout) -> Result<P
         let mut steps = planner.steps;
         // A stable sort: within a stage and a domain the order of planning is the order of doing.
         steps.sort_by_key(|(stage, _)| *stage);
-        Ok(Plan { steps, missing: planner.missing })
+        Ok(Plan { steps, missing: planner.missing, bare: planner.bare })
     } else {
         Err(planner.conflicts)
     }
@@ -59,6 +60,7 @@ pub(super) struct Planner<'a> {
     pub(super) stack: bool,
     steps: Vec<(Stage, Step)>,
     missing: Vec<Missing>,
+    pub(super) bare: Vec<InterfaceName>,
     pub(super) conflicts: Vec<Conflict>,
 }
 

@@ -69,6 +69,18 @@ impl<'a> Planner<'a> {
         self.restore(name, record);
     }
 
+    /// An interface that somebody put here, or whose record is lost. It would go down with the namespace; in the host it is
+    /// at least there.
+    fn give_back_bare(&mut self, domain: &DomainName, name: &InterfaceName, link: &ObservedLink) {
+        let none = Origin::default();
+        if link.up {
+            self.push(Stage::Unlink, domain, none, Action::SetDown { name: name.clone() });
+        }
+        let cause = "no record tells what it had in the host";
+        self.push_because(Stage::RemoveLinks, domain, none, Action::ReturnInterface { name: name.clone() }, cause);
+        self.bare.push(name.clone());
+    }
+
     pub(super) fn restore(&mut self, name: &InterfaceName, record: &InterfaceRecord) {
         let none = Origin::default();
         let host = Layout::host();
@@ -121,6 +133,8 @@ impl<'a> Planner<'a> {
                     self.drop_link(name, interface, link);
                 } else if let Some(record) = self.record_of(name, interface) {
                     self.give_back(name, interface, link, record);
+                } else if outlives_its_namespace(interface, link) {
+                    self.give_back_bare(name, interface, link);
                 }
             }
             self.push(Stage::RemoveDomains, name, none, Action::RemoveNamespace);
@@ -148,5 +162,14 @@ impl<'a> Planner<'a> {
         for (name, record) in returned {
             self.restore(name, record);
         }
+    }
+}
+
+/// Hardware, or a veth whose other end is in none of our domains. What else is in a namespace was made in it.
+fn outlives_its_namespace(name: &InterfaceName, link: &ObservedLink) -> bool {
+    match link.kind.as_str() {
+        "" => name != &InterfaceName::loopback(),
+        "veth" => link.peer.is_none(),
+        _ => false,
     }
 }

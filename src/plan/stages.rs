@@ -159,6 +159,8 @@ pub struct Plan {
     pub steps: Vec<(Stage, Step)>,
     /// What cannot be done because an interface is not there.
     pub missing: Vec<Missing>,
+    /// Interfaces that go back to the host and get nothing there, because nobody remembers what they had.
+    pub bare: Vec<InterfaceName>,
 }
 
 impl Plan {

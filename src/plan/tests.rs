@@ -172,6 +172,18 @@ fn taking_everything_down_leaves_nothing() {
 }
 
 #[test]
+fn an_interface_whose_record_is_lost_goes_back_to_the_host_all_the_same_and_is_named() {
+    let (desired, mut observed) = with_claimed_interface();
+    let up = plan(&desired, &observed, &layout()).unwrap();
+    carry_out(&mut observed, &up);
+    observed.records.clear();
+    let down = plan(&Desired::default(), &observed, &layout()).unwrap();
+    assert_eq!(down.bare, [interface("eth1")]);
+    carry_out(&mut observed, &down);
+    assert!(observed.domains[&Layout::host()].links.contains_key("eth1"));
+}
+
+#[test]
 fn daemons_stop_before_links_go_down_and_links_before_namespaces() {
     let mut observed = Observed::default();
     let up = plan(&three_domains(), &observed, &layout()).unwrap();

@@ -224,7 +224,7 @@ mod tests {
             steps.push((Stage::Links, step(first, Action::AddVeth { ends, mtu: None })));
         }
         steps.sort_by_key(|(stage, _)| *stage);
-        Plan { steps, missing: Vec::new() }
+        Plan { steps, ..Plan::default() }
     }
 
     async fn run(refused: &'static str) -> (Outcome, BTreeMap<DomainName, Vec<String>>) {

@@ -53,6 +53,8 @@ pub struct Applied {
     pub problems: BTreeMap<DomainName, Vec<String>>,
     /// Steps that failed.
     pub failed: Vec<FailedStep>,
+    /// What else people should hear.
+    pub notes: Vec<String>,
 }
 
 impl Applied {
@@ -145,6 +147,14 @@ impl Keeper {
         for missing in &todo.missing {
             let words = format!("interface {} is not there; it will be claimed when it appears", missing.interface);
             applied.problem(&missing.domain, words);
+        }
+        for name in &todo.bare {
+            let words = format!(
+                "interface {name} goes back to the host without the addresses, routes and state that it had there: \
+                 no record of it is left"
+            );
+            tracing::warn!("{words}");
+            applied.notes.push(words);
         }
         if todo.is_empty() {
             self.machine.rest();

@@ -225,7 +225,10 @@ impl Handler for Requests {
                     if !keep {
                         progress.line("stopping the daemons, then taking down links and namespaces");
                     }
-                    self.order(|reply| Order::Stop { keep, reply }).await?;
+                    let applied = self.order(|reply| Order::Stop { keep, reply }).await?;
+                    for words in applied.notes {
+                        progress.line(format!("warning: {words}"));
+                    }
                     Ok(Reply::Done)
                 }
             }

@@ -161,6 +161,32 @@ fn a_claimed_interface_is_given_back_at_stop_as_it_was() {
 }
 
 #[test]
+fn an_interface_that_was_down_in_the_host_is_down_there_again_and_stopping_twice_does_no_harm() {
+    let machine = machine(EDGE, UPSTREAM);
+    machine.line("ip link set up0 down");
+    let look = "ip -o link show dev up0 | sed 's/^[0-9]*: //; s/qdisc [a-z]*//'; ip -o address show dev up0 | sed 's/^[0-9]*: //'";
+    let before = machine.sh(look);
+    machine.rdsup("start --detach").ok();
+    machine.line("ip -n edge link show dev up0");
+    machine.stop();
+    assert_eq!(machine.sh(look), before);
+    let again = machine.rdsup("stop");
+    assert!(again.status.success() && again.stderr.contains("nothing to stop"), "{again}");
+    assert_eq!(machine.sh(look), before);
+}
+
+#[test]
+fn an_interface_whose_record_is_lost_is_given_back_and_stop_says_what_it_could_not_restore() {
+    let machine = machine(EDGE, UPSTREAM);
+    machine.rdsup("start --detach").ok();
+    machine.line("rm -rf /var/lib/rdsup");
+    let said = machine.rdsup("stop");
+    assert!(said.status.success() && said.stderr.contains("up0 goes back to the host without the addresses"), "{said}");
+    assert!(machine.line("ip -o link show dev up0").contains("up0"));
+    assert!(!machine.line("ip netns list").contains("edge"));
+}
+
+#[test]
 fn an_interface_that_is_not_there_yet_is_named_in_the_status_and_hurts_nobody_else() {
     let machine = machine(&EDGE.replace("up0", "up1"), UPSTREAM);
     machine.run(&[RDSUP, "-c", CONFIG, "start", "--detach"]);
