@@ -106,6 +106,30 @@ fn a_step_that_fails_takes_everything_back_and_names_the_line_and_the_kernels_wo
 }
 
 #[test]
+fn a_configuration_that_only_the_running_daemon_refuses_is_taken_back() {
+    let machine = Machine::demo();
+    let before = sessions(&machine);
+    // The parser runs as root and may read the file, the daemon may not.
+    machine.sh(
+        "mkdir -p /srv/private; chmod 700 /srv/private; echo 'protocol static more { ipv4; }' >/srv/private/more.conf",
+    );
+    let with_include = with_ping().replacen(
+        "asn      = 65003",
+        "asn      = 65003\nextra = { bird = \"include \\\"/srv/private/more.conf\\\";\" }",
+        1,
+    );
+    machine.configure(&with_include);
+    machine.rdsup("check").ok();
+    let error = machine.rdsup("apply").refused(1);
+    assert!(error.contains("hostile") && error.contains("more.conf") && error.contains("as it was before"), "{error}");
+    assert!(!pings(&machine));
+    assert_eq!((in_force(&machine), sessions(&machine)), (1, before));
+    assert!(machine.birdc("hostile", "configure check").contains("Configuration OK"));
+    machine.configure(DEMO);
+    machine.assert_converged();
+}
+
+#[test]
 fn what_nobody_confirms_in_time_comes_out_and_what_is_confirmed_stays() {
     let machine = Machine::demo();
     machine.configure(&with_ping());
