@@ -12,6 +12,7 @@ use super::prepare::{Prepared, Reading, prepare_from};
 use super::report;
 use super::requests::Command;
 use super::run::{Loop, RunError, told};
+use super::sources::Sources;
 use super::validate::validate_on;
 use crate::control::access::AccessRules;
 use crate::control::{CallError, Progress, group_id};
@@ -129,9 +130,12 @@ impl Loop {
                 for line in words {
                     progress.line(line);
                 }
+                if let Some(words) = self.passing() {
+                    progress.line(words);
+                }
                 if let Some(pending) = self.generations.pending() {
-                    let (seconds, previous) = (pending.within.as_secs(), pending.previous);
-                    progress.line(format!("generation {previous} comes back in {seconds} s, unless: rdsup confirm"));
+                    let (within, previous) = (report::time(pending.within), pending.previous);
+                    progress.line(format!("generation {previous} comes back in {within}, unless: rdsup confirm"));
                 }
                 Ok(())
             }
@@ -140,6 +144,17 @@ impl Loop {
                 Err(error.into())
             }
         }
+    }
+
+    /// What a boot would make of it, where that is not what runs now.
+    fn passing(&self) -> Option<String> {
+        let generation = self.generations.in_force()?;
+        let other = generation.file != self.options.config && generation.by != "start";
+        let text = Sources::files().configuration(&self.options.config).ok();
+        (other && text.as_deref() != Some(&*generation.snapshot.text)).then(|| {
+            let (file, config) = (generation.file.display(), self.options.config.display());
+            format!("this lasts until the next apply or boot, which take {config}: copy {file} there to keep it")
+        })
     }
 
     fn confirm(&mut self, by: &str, progress: &Progress) -> Result<(), CallError> {
@@ -171,12 +186,12 @@ impl Loop {
         }
         tracing::warn!(
             generation = pending.number,
-            "generation {} was not confirmed within {} s: going back to generation {}",
+            "generation {} was not confirmed within {}: going back to generation {}",
             pending.number,
-            pending.within.as_secs(),
+            report::time(pending.within),
             pending.previous
         );
-        self.revert_at = match self.revert(&format!("not confirmed within {} s", pending.within.as_secs())).await {
+        self.revert_at = match self.revert(&format!("not confirmed within {}", report::time(pending.within))).await {
             Ok(()) => None,
             Err(error) => {
                 tracing::error!("cannot go back to generation {}, trying again: {error}", pending.previous);

@@ -141,6 +141,15 @@ impl Generations {
         }
     }
 
+    /// What is to be said when the file is started and something else was in force last, which came from elsewhere.
+    pub fn passed_over(&self, prepared: &Prepared) -> Option<String> {
+        let last = self.last().filter(|last| last.snapshot != prepared.snapshot && last.file != self.config)?;
+        let (number, file) = (last.number, last.file.display());
+        Some(format!(
+            "generation {number}, which was in force last, came from {file}: rdsup rollback {number} brings it back"
+        ))
+    }
+
     /// The generation that was in force last, if it can be read.
     fn last(&self) -> Option<Generation> {
         let number = self.ledger.in_force?;

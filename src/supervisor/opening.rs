@@ -41,7 +41,11 @@ pub fn open(options: &Options) -> Result<Opened, RunError> {
     };
     let (file, number) = (options.config.display(), |generation: &Generation| generation.number);
     let generation = match opening {
-        Opening::File => return Ok(Opened { prepared: read()?, generation: None, generations, words }),
+        Opening::File => {
+            let prepared = read()?;
+            words.extend(generations.passed_over(&prepared));
+            return Ok(Opened { prepared, generation: None, generations, words });
+        }
         Opening::Standing(generation) => {
             if generation.snapshot.text != text {
                 let number = number(&generation);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -179,6 +180,11 @@ async fn drops(machine: &Machine, domain: &DomainName) -> (DomainName, Result<Ve
 /// A number of things, in words.
 pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// A time as it is typed: `5m`, `1m 30s`.
+pub fn time(time: Duration) -> String {
+    format!("{:#}", jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX))
 }
 
 /// What was done, as lines for a person.

@@ -134,14 +134,14 @@ fn what_nobody_confirms_in_time_comes_out_and_what_is_confirmed_stays() {
     let machine = Machine::demo();
     machine.configure(&with_ping());
     let said = machine.rdsup("apply --confirm 3s").ok();
-    assert!(said.contains("generation 1 comes back in 3 s"), "{said}");
+    assert!(said.contains("generation 1 comes back in 3s"), "{said}");
     assert!(pings(&machine));
     assert!(machine.rdsup("status").stdout.contains("waits to be confirmed"));
     assert!(machine.rdsup("apply").refused(1).contains("rdsup confirm"), "one waits at a time");
     eventually(SOON, "generation 1 is back", || in_force(&machine) == 1);
     eventually(SOON, "its policy too", || !pings(&machine));
     assert!(machine.rdsup("confirm").refused(1).contains("nothing waits"));
-    assert!(machine.rdsup("history").ok().contains("not confirmed within 3 s"));
+    assert!(machine.rdsup("history").ok().contains("not confirmed within 3s"));
     machine.rdsup("apply --confirm 4s").ok();
     let said = machine.rdsup("confirm").ok();
     assert!(said.contains("stays"), "{said}");
@@ -247,8 +247,8 @@ fn another_file_is_applied_by_its_name_and_never_by_accident() {
         "{error}"
     );
     assert!(!pings(&machine));
-    machine.rdsup("apply /srv/machine/new.toml").ok();
-    assert!(pings(&machine));
+    let said = machine.rdsup("apply /srv/machine/new.toml").ok();
+    assert!(pings(&machine) && said.contains("copy /srv/machine/new.toml there"), "{said}");
     assert!(machine.rdsup("history").ok().contains("/srv/machine/new.toml"));
     machine.rdsup("apply").ok();
     assert!(!pings(&machine));
