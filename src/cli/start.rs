@@ -32,6 +32,10 @@ pub struct Args {
     #[arg(long)]
     pub apply: bool,
 
+    /// Where the file has errors and no network stands, start what was in force last: better than no network after a boot
+    #[arg(long)]
+    pub or_last: bool,
+
     /// Be ready only when every BGP session is Established
     #[arg(long)]
     pub wait: bool,
@@ -59,6 +63,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         config: global.config.clone(),
         state_dir: args.state_dir.clone(),
         apply: args.apply,
+        or_last: args.or_last,
         interactive: !args.detached && std::io::stdin().is_terminal(),
         wait: args.wait,
         verbosity: match (args.detached, verbosity(global)) {
@@ -108,8 +113,10 @@ fn detach(global: &Global, args: &Args) -> Result<Exit, Failure> {
     if args.wait {
         spawn = spawn.arg("--wait");
     }
-    if args.apply {
-        spawn = spawn.arg("--apply");
+    for (given, flag) in [(args.apply, "--apply"), (args.or_last, "--or-last")] {
+        if given {
+            spawn = spawn.arg(flag);
+        }
     }
     if let Some(directory) = &args.state_dir {
         spawn = spawn.arg("--state-dir").arg(directory);

@@ -151,7 +151,7 @@ impl Generations {
     }
 
     /// The generation that was in force last, if it can be read.
-    fn last(&self) -> Option<Generation> {
+    pub fn last(&self) -> Option<Generation> {
         let number = self.ledger.in_force?;
         self.store.read(number).unwrap_or_else(|error| {
             tracing::warn!("generation {number}: {error}");

@@ -41,11 +41,19 @@ pub fn open(options: &Options) -> Result<Opened, RunError> {
     };
     let (file, number) = (options.config.display(), |generation: &Generation| generation.number);
     let generation = match opening {
-        Opening::File => {
-            let prepared = read()?;
-            words.extend(generations.passed_over(&prepared));
-            return Ok(Opened { prepared, generation: None, generations, words });
-        }
+        Opening::File => match (read(), generations.last()) {
+            (Err(error), Some(generation)) if options.or_last => {
+                let number = number(&generation);
+                words.push(format!("{error}"));
+                words.push(format!("{file} cannot be used: starting generation {number}, which was in force last"));
+                generation
+            }
+            (prepared, _) => {
+                let prepared = prepared?;
+                words.extend(generations.passed_over(&prepared));
+                return Ok(Opened { prepared, generation: None, generations, words });
+            }
+        },
         Opening::Standing(generation) => {
             if generation.snapshot.text != text {
                 let number = number(&generation);

@@ -35,6 +35,7 @@ const REPAIR_EVERY: Duration = Duration::from_secs(5);
 
 /// How the supervisor is to run.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own on the command line")]
 pub struct Options {
     /// The configuration file.
     pub config: PathBuf,
@@ -44,6 +45,8 @@ pub struct Options {
     pub interactive: bool,
     /// Apply the file even where a network stands that was made from another.
     pub apply: bool,
+    /// Where the file cannot be used and nothing stands: start what was in force last.
+    pub or_last: bool,
     /// Wait for sessions before saying that it is ready.
     pub wait: bool,
     /// How much to say on standard error.

@@ -235,6 +235,22 @@ fn a_file_that_came_out_is_not_started_when_nothing_stands_unless_somebody_asks(
 }
 
 #[test]
+fn a_boot_with_a_broken_file_starts_what_was_in_force_last_where_that_is_asked_for() {
+    let machine = Machine::demo();
+    machine.stop();
+    machine.configure("[domain.half edited");
+    let error = machine.rdsup("start --detach").refused(2);
+    assert!(error.contains("half edited"), "{error}");
+    let said = machine.rdsup("start --detach --wait --or-last");
+    assert!(
+        said.status.success() && said.stderr.contains("rdsup.toml:1:") && said.stderr.contains("generation 1"),
+        "{said}"
+    );
+    assert!(machine.pings("private", "198.51.100.1"));
+    assert!(machine.rdsup("status").stdout.contains("is not what runs"));
+}
+
+#[test]
 fn another_file_is_applied_by_its_name_and_never_by_accident() {
     let machine = Machine::demo();
     let before = sessions(&machine);
