@@ -1,9 +1,9 @@
 //! How the rules of the table are carried out.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
+use super::report::{ExitReason, Report};
 use super::table::{Input, Rule, State, rule};
 use super::{
     Backoff, LONGEST_DELAY, MOST_RESTARTS, READY_WITHIN, RECOVERABLE_FOR, RESTART_WINDOW, SILENT_FOR, STABLE_AFTER,
@@ -37,8 +37,10 @@ pub enum Event {
     Exited(ExitReason),
     /// Time has passed.
     Tick,
-    /// It was asked something and gave no answer.
+    /// It was asked something and gave no answer, nor did it do anything else.
     NotAnswering,
+    /// It was asked something and gave no answer, but used the processor meanwhile.
+    Working,
     /// It answered.
     Answering,
 }
@@ -68,115 +70,24 @@ pub enum StopSignal {
     Kill,
 }
 
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExitReason {
-    /// It exited with this code.
-    Code(i32),
-    /// This signal killed it.
-    Signal(i32),
-    /// It was not our child, and the kernel does not tell others.
-    Unknown,
-}
-
-impl fmt::Display for ExitReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(9) => f.write_str("killed (SIGKILL)"),
-            Self::Signal(15) => f.write_str("terminated (SIGTERM)"),
-            Self::Signal(11) => f.write_str("crashed (SIGSEGV)"),
-            Self::Signal(6) => f.write_str("aborted (SIGABRT)"),
-            Self::Signal(number) => write!(f, "killed by signal {number}"),
-            Self::Unknown => f.write_str("exit status unknown"),
-        }
-    }
-}
-
-/// What people should hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// A process was started.
-    Started {
-        /// Process id.
-        pid: u32,
-    },
-    /// A process was taken over.
-    Adopted {
-        /// Process id.
-        pid: u32,
-    },
-    /// It is ready.
-    Ready,
-    /// It ended unasked, or could not be started; the next attempt comes after the delay.
-    Lost {
-        /// How it ended, or why it could not start.
-        why: String,
-        /// When the next attempt comes.
-        retry_in: Duration,
-    },
-    /// It ended too often. Attempts go on every 30 s.
-    Failed {
-        /// How it ended, or why it could not start.
-        why: String,
-        /// How many times within five minutes.
-        restarts: usize,
-    },
-    /// It was not ready in time and is replaced.
-    NotReadyInTime,
-    /// It does not answer.
-    Silent,
-    /// It answers again.
-    AnswersAgain,
-    /// It was silent too long and is replaced.
-    Hung,
-    /// It did not leave when asked and is killed.
-    WillNotStop,
-    /// It was killed and is still there.
-    WillNotDie,
-    /// It left as it was asked.
-    Stopped,
-    /// It ran long enough for its past to be forgotten.
-    Stable,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started { pid } => write!(f, "started (pid {pid})"),
-            Self::Adopted { pid } => write!(f, "found running (pid {pid}), taken over"),
-            Self::Ready => f.write_str("ready"),
-            Self::Lost { why, retry_in } => write!(f, "{why}; again in {:.1} s", retry_in.as_secs_f64()),
-            Self::Failed { why, restarts } => write!(
-                f,
-                "failed: {why}, {restarts} times within {} s; trying every {} s",
-                RESTART_WINDOW.as_secs(),
-                LONGEST_DELAY.as_secs()
-            ),
-            Self::NotReadyInTime => write!(f, "not ready after {} s: killed", READY_WITHIN.as_secs()),
-            Self::Silent => f.write_str("does not answer"),
-            Self::AnswersAgain => f.write_str("answers again"),
-            Self::Hung => write!(f, "no answer for {} s: killed", SILENT_FOR.as_secs()),
-            Self::WillNotStop => write!(f, "did not leave within {} s: killed", STOP_WITHIN.as_secs()),
-            Self::WillNotDie => f.write_str("killed and still there"),
-            Self::Stopped => f.write_str("stopped"),
-            Self::Stable => write!(f, "stable for {} s", STABLE_AFTER.as_secs()),
-        }
-    }
-}
-
 /// One process's life. Times are durations since any fixed moment of a clock that does not jump.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    state: State,
+    pub(super) state: State,
     wanted: bool,
     pid: Option<u32>,
     /// When `Due` comes to a state that has a deadline.
-    deadline: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
     /// When a running process will have run long enough; none once it has.
     stable_at: Option<Duration>,
     ready_at: Option<Duration>,
     backoff: Backoff,
+    /// When it first gave no answer, while it gives none.
+    pub(super) unanswered_since: Option<Duration>,
+    /// How often it was asked in vain since then.
+    pub(super) unanswered: u32,
+    /// When [`State::Starting`] or [`State::Loading`] began.
+    entered_at: Duration,
     /// When it was lost, within [`RESTART_WINDOW`].
     losses: VecDeque<Duration>,
     restarts: u32,
@@ -197,6 +108,9 @@ impl Machine {
             stable_at: None,
             ready_at: None,
             backoff: Backoff::new(seed),
+            unanswered_since: None,
+            unanswered: 0,
+            entered_at: Duration::ZERO,
             losses: VecDeque::new(),
             restarts: 0,
             failed: false,
@@ -235,6 +149,16 @@ impl Machine {
         self.ready_at
     }
 
+    /// When it first gave no answer, while it gives none.
+    pub fn unanswered_since(&self) -> Option<Duration> {
+        self.unanswered_since
+    }
+
+    /// When it is started again, while it waits for that.
+    pub fn next_attempt(&self) -> Option<Duration> {
+        self.deadline.filter(|_| matches!(self.state, State::Backoff | State::Failed))
+    }
+
     /// When [`Event::Tick`] will next change something.
     pub fn next_deadline(&self) -> Option<Duration> {
         if self.state == State::Running { self.stable_at } else { self.deadline }
@@ -254,6 +178,7 @@ impl Machine {
             Event::Tick if self.next_deadline().is_some_and(|deadline| deadline <= now) => Input::Due,
             Event::Tick => return Vec::new(),
             Event::NotAnswering => Input::NoAnswer,
+            Event::Working => Input::Working,
             Event::Answering => Input::Answer,
         };
         match event {
@@ -278,6 +203,7 @@ impl Machine {
                 self.pid = Some(pid);
                 let started = Action::Report(Report::Started { pid });
                 if self.wanted {
+                    self.entered_at = now;
                     self.enter(State::Starting, Some(now + READY_WITHIN));
                     vec![started, Action::PollReadiness]
                 } else {
@@ -290,7 +216,9 @@ impl Machine {
                 self.pid = Some(pid);
                 // It has run before, so its routes are out there even if it never answers us.
                 self.ready_at = Some(now);
-                self.enter(State::Starting, Some(now + READY_WITHIN));
+                self.entered_at = now;
+                // It was ready once, so it has no more time than one that we have known to be.
+                self.enter(State::Starting, Some(now + SILENT_FOR));
                 vec![Action::Report(Report::Adopted { pid }), Action::PollReadiness]
             }
             Rule::Lost => self.lost(event, now),
@@ -312,21 +240,17 @@ impl Machine {
                 vec![Action::Report(Report::Ready)]
             }
             Rule::Load => {
-                self.enter(State::Loading, Some(now + READY_WITHIN));
+                // A process that was busy before has no more time in all.
+                let since = self.unanswered_since.unwrap_or(now);
+                self.entered_at = since;
+                self.enter(State::Loading, Some(since + READY_WITHIN));
                 Vec::new()
             }
             Rule::Loaded => {
                 self.enter(State::Running, None);
                 Vec::new()
             }
-            Rule::Doubt => {
-                self.enter(State::Silent, Some(now + SILENT_FOR));
-                vec![Action::Report(Report::Silent)]
-            }
-            Rule::Trust => {
-                self.enter(State::Running, None);
-                vec![Action::Report(Report::AnswersAgain)]
-            }
+            Rule::Doubt | Rule::Bear | Rule::Judge | Rule::Trust => self.on_answers(rule, now),
             Rule::Term => {
                 self.enter(State::Stopping, Some(now + STOP_WITHIN));
                 vec![Action::Signal(StopSignal::Term)]
@@ -336,9 +260,9 @@ impl Machine {
                 vec![Action::Report(Report::WillNotStop), Action::Signal(StopSignal::Kill)]
             }
             Rule::Replace => {
-                let why = if self.state == State::Silent { Report::Hung } else { Report::NotReadyInTime };
+                let after = now.saturating_sub(self.entered_at);
                 self.enter(State::Hung, Some(now + STOP_WITHIN));
-                vec![Action::Report(why), Action::Signal(StopSignal::Kill)]
+                vec![Action::Report(Report::NotReadyInTime { after }), Action::Signal(StopSignal::Kill)]
             }
             Rule::Insist => {
                 self.deadline = Some(now + STOP_WITHIN);
@@ -351,9 +275,13 @@ impl Machine {
         }
     }
 
-    fn enter(&mut self, state: State, deadline: Option<Duration>) {
+    pub(super) fn enter(&mut self, state: State, deadline: Option<Duration>) {
         self.state = state;
         self.deadline = deadline;
+        if !matches!(state, State::Busy | State::Silent | State::Loading) {
+            self.unanswered_since = None;
+            self.unanswered = 0;
+        }
     }
 
     /// The past no longer counts: it was stopped on purpose or ran long enough.

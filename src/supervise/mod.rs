@@ -7,12 +7,15 @@
 
 mod backoff;
 mod machine;
+mod report;
+mod silence;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use backoff::Backoff;
-pub use machine::{Action, Event, ExitReason, Machine, Report, StopSignal};
+pub use machine::{Action, Event, Machine, StopSignal};
+pub use report::{ExitReason, Report};
 pub use table::State;
 
 use std::time::Duration;
@@ -34,6 +37,15 @@ pub const READY_WITHIN: Duration = Duration::from_mins(1);
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How long a process may be silent. It leaves time to replace it inside the links' hold time of 90 s.
 pub const SILENT_FOR: Duration = Duration::from_secs(20);
+/// How long a process may give no answer while it works. What tells it from a hung one is that it uses the processor, so a
+/// configuration that somebody has it load by hand may take as long as one that we have it load. One that goes round in
+/// circles is still replaced inside the hold time.
+pub const BUSY_FOR: Duration = READY_WITHIN;
+/// A process is hung only if it was asked this often in vain. When the whole machine stood still (a paused virtual machine,
+/// swapping) the time is over before anything was asked.
+pub const ASKED_AT_LEAST: u32 = 5;
+/// How long a process that was hardly asked yet has in addition.
+pub const ASKED_WITHIN: Duration = Duration::from_secs(2);
 /// How long after a loss neighbors can be expected to keep the routes of the process that was lost. A recovering daemon
 /// waits for them, which later than this would only delay it.
 pub const RECOVERABLE_FOR: Duration = Duration::from_secs(90);

@@ -13,9 +13,11 @@ pub enum State {
     Running,
     /// It was ready and now loads another configuration, during which it need not answer.
     Loading,
-    /// It was ready and does not answer.
+    /// It was ready and does not answer, but works: it is in the middle of something.
+    Busy,
+    /// It was ready and does not answer, nor does it work.
     Silent,
-    /// It is being killed because it was not ready in time or silent too long.
+    /// It is being killed because it was not ready in time, or did not answer for too long.
     Hung,
     /// It was asked to leave.
     Stopping,
@@ -29,12 +31,13 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of the table's rows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Stopped,
         Self::Launching,
         Self::Starting,
         Self::Running,
         Self::Loading,
+        Self::Busy,
         Self::Silent,
         Self::Hung,
         Self::Stopping,
@@ -50,6 +53,7 @@ impl State {
             Self::Launching | Self::Starting => "starting",
             Self::Running => "running",
             Self::Loading => "loading",
+            Self::Busy => "busy",
             Self::Silent => "silent",
             Self::Hung => "hung",
             Self::Stopping | Self::Killing => "stopping",
@@ -77,6 +81,7 @@ pub(super) enum Input {
     Exited,
     Due,
     NoAnswer,
+    Working,
     Answer,
 }
 
@@ -107,6 +112,10 @@ pub(super) enum Rule {
     Loaded,
     /// It does not answer → Silent, which has a deadline.
     Doubt,
+    /// It does not answer because it works → Busy, which has a later deadline.
+    Bear,
+    /// It did not answer until the deadline: kill it → Hung, unless it was hardly asked.
+    Judge,
     /// It answers again → Running.
     Trust,
     /// Ask it to leave → Stopping, which has a deadline.
@@ -122,25 +131,26 @@ pub(super) enum Rule {
 }
 
 use Rule::{
-    Adopt, Begin, Doubt, Insist, Kill, Launch, Left, Load, Loaded, Lost, Note, Replace, Rest, Settle, Stay, Term,
-    Trust, Up,
+    Adopt, Bear, Begin, Doubt, Insist, Judge, Kill, Launch, Left, Load, Loaded, Lost, Note, Replace, Rest, Settle,
+    Stay, Term, Trust, Up,
 };
 
 /// One row for each state, one column for each kind of event.
 #[rustfmt::skip]
-const TABLE: [[Rule; 11]; 11] = [
-    //               Want    Unwant  Spawned  NoSpawn  Adopted  Loading  Ready   Exited  Due      NoAnswer  Answer
-    /* Stopped   */ [Launch, Stay,   Stay,    Stay,    Adopt,   Stay,    Stay,   Stay,   Stay,    Stay,     Stay ],
-    /* Launching */ [Note,   Note,   Begin,   Lost,    Stay,    Stay,    Stay,   Lost,   Stay,    Stay,     Stay ],
-    /* Starting  */ [Stay,   Term,   Stay,    Stay,    Stay,    Stay,    Up,     Lost,   Replace, Stay,     Stay ],
-    /* Running   */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Stay,   Lost,   Settle,  Doubt,    Stay ],
-    /* Loading   */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Loaded, Lost,   Replace, Stay,     Stay ],
-    /* Silent    */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Trust,  Lost,   Replace, Stay,     Trust],
-    /* Hung      */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Lost,   Insist,  Stay,     Stay ],
-    /* Stopping  */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Left,   Kill,    Stay,     Stay ],
-    /* Killing   */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Left,   Insist,  Stay,     Stay ],
-    /* Backoff   */ [Stay,   Rest,   Stay,    Stay,    Adopt,   Stay,    Stay,   Stay,   Launch,  Stay,     Stay ],
-    /* Failed    */ [Launch, Rest,   Stay,    Stay,    Adopt,   Stay,    Stay,   Stay,   Launch,  Stay,     Stay ],
+const TABLE: [[Rule; 12]; 12] = [
+    //               Want    Unwant  Spawned  NoSpawn  Adopted  Loading  Ready   Exited  Due      NoAnswer  Working  Answer
+    /* Stopped   */ [Launch, Stay,   Stay,    Stay,    Adopt,   Stay,    Stay,   Stay,   Stay,    Stay,     Stay,    Stay ],
+    /* Launching */ [Note,   Note,   Begin,   Lost,    Stay,    Stay,    Stay,   Lost,   Stay,    Stay,     Stay,    Stay ],
+    /* Starting  */ [Stay,   Term,   Stay,    Stay,    Stay,    Stay,    Up,     Lost,   Replace, Stay,     Stay,    Stay ],
+    /* Running   */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Stay,   Lost,   Settle,  Doubt,    Bear,    Stay ],
+    /* Loading   */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Loaded, Lost,   Replace, Stay,     Stay,    Stay ],
+    /* Busy      */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Trust,  Lost,   Judge,   Doubt,    Bear,    Trust],
+    /* Silent    */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Trust,  Lost,   Judge,   Doubt,    Bear,    Trust],
+    /* Hung      */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Lost,   Insist,  Stay,     Stay,    Stay ],
+    /* Stopping  */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Left,   Kill,    Stay,     Stay,    Stay ],
+    /* Killing   */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Left,   Insist,  Stay,     Stay,    Stay ],
+    /* Backoff   */ [Stay,   Rest,   Stay,    Stay,    Adopt,   Stay,    Stay,   Stay,   Launch,  Stay,     Stay,    Stay ],
+    /* Failed    */ [Launch, Rest,   Stay,    Stay,    Adopt,   Stay,    Stay,   Stay,   Launch,  Stay,     Stay,    Stay ],
 ];
 
 /// The rule for an event in a state.

@@ -30,14 +30,23 @@ fn machine_in(state: State) -> (Machine, Duration) {
         State::Loading => {
             feed(&[(Event::Want, 1000), (spawned, 1000), (Event::Ready, 1000), (Event::Loading, 1000)]);
         }
+        State::Busy => {
+            feed(&[(Event::Want, 1000), (spawned, 1000), (Event::Ready, 1000), (Event::Working, 1000)]);
+            ask_in_vain(&mut machine, &Event::Working, now);
+        }
         State::Silent => {
             feed(&[(Event::Want, 1000), (spawned, 1000), (Event::Ready, 1000), (Event::NotAnswering, 1000)]);
+            ask_in_vain(&mut machine, &Event::NotAnswering, now);
         }
         State::Hung => feed(&[
             (Event::Want, 900),
             (spawned, 900),
             (Event::Ready, 900),
             (Event::NotAnswering, 980),
+            (Event::NotAnswering, 985),
+            (Event::NotAnswering, 990),
+            (Event::NotAnswering, 995),
+            (Event::NotAnswering, 999),
             (Event::Tick, 1000),
         ]),
         State::Stopping => {
@@ -60,6 +69,13 @@ fn machine_in(state: State) -> (Machine, Duration) {
     }
     assert_eq!(machine.state(), state, "the events lead there");
     (machine, now)
+}
+
+/// As often as it takes before it may count as hung.
+fn ask_in_vain(machine: &mut Machine, event: &Event, now: Duration) {
+    for _ in 0..ASKED_AT_LEAST {
+        machine.handle(event, now);
+    }
 }
 
 fn signals(actions: &[Action]) -> Vec<StopSignal> {
@@ -94,6 +110,7 @@ fn events() -> Vec<Event> {
         Event::Exited(ExitReason::Code(1)),
         Event::Tick,
         Event::NotAnswering,
+        Event::Working,
         Event::Answering,
     ]
 }
@@ -111,72 +128,80 @@ fn row(state: State) -> Vec<State> {
         .collect()
 }
 
-use State::{Backoff as B, Failed, Hung, Killing, Launching, Loading, Running, Silent, Starting, Stopped, Stopping};
+use State::{
+    Backoff as B, Busy, Failed, Hung, Killing, Launching, Loading, Running, Silent, Starting, Stopped, Stopping,
+};
 
 #[test]
 fn stopped_starts_only_when_wanted_or_found_running() {
     let s = Stopped;
-    assert_eq!(row(s), [Launching, s, s, s, Starting, s, s, s, s, s, s]);
+    assert_eq!(row(s), [Launching, s, s, s, Starting, s, s, s, s, s, s, s]);
 }
 
 #[test]
 fn launching_waits_for_the_process_and_nothing_else() {
     let s = Launching;
-    assert_eq!(row(s), [s, s, Starting, B, s, s, s, B, s, s, s]);
+    assert_eq!(row(s), [s, s, Starting, B, s, s, s, B, s, s, s, s]);
 }
 
 #[test]
 fn starting_ends_in_running_or_is_replaced_after_its_deadline() {
     let s = Starting;
-    assert_eq!(row(s), [s, Stopping, s, s, s, s, Running, B, Hung, s, s]);
+    assert_eq!(row(s), [s, Stopping, s, s, s, s, Running, B, Hung, s, s, s]);
 }
 
 #[test]
 fn running_reacts_to_loss_silence_and_a_new_configuration() {
     let s = Running;
-    assert_eq!(row(s), [s, Stopping, s, s, s, Loading, s, B, s, Silent, s]);
+    assert_eq!(row(s), [s, Stopping, s, s, s, Loading, s, B, s, Silent, Busy, s]);
 }
 
 #[test]
 fn loading_may_be_silent_but_not_for_ever() {
     let s = Loading;
-    assert_eq!(row(s), [s, Stopping, s, s, s, s, Running, B, Hung, s, s]);
+    assert_eq!(row(s), [s, Stopping, s, s, s, s, Running, B, Hung, s, s, s]);
+}
+
+#[test]
+fn busy_becomes_running_by_an_answer_silent_without_work_and_hung_by_its_deadline() {
+    let s = Busy;
+    assert_eq!(row(s), [s, Stopping, s, s, s, Loading, Running, B, Hung, Silent, s, Running]);
 }
 
 #[test]
 fn silent_becomes_running_by_an_answer_and_hung_without() {
     let s = Silent;
-    assert_eq!(row(s), [s, Stopping, s, s, s, Loading, Running, B, Hung, s, Running]);
+    assert_eq!(row(s), [s, Stopping, s, s, s, Loading, Running, B, Hung, s, Busy, Running]);
 }
 
 #[test]
 fn hung_waits_for_the_end_of_what_it_killed() {
     let s = Hung;
-    assert_eq!(row(s), [s, s, s, s, s, s, s, B, s, s, s]);
+    assert_eq!(row(s), [s, s, s, s, s, s, s, B, s, s, s, s]);
 }
 
 #[test]
 fn stopping_ends_in_stopped_and_escalates_after_its_deadline() {
     let s = Stopping;
-    assert_eq!(row(s), [s, s, s, s, s, s, s, Stopped, Killing, s, s]);
+    assert_eq!(row(s), [s, s, s, s, s, s, s, Stopped, Killing, s, s, s]);
 }
 
 #[test]
 fn killing_ends_in_stopped_however_long_it_takes() {
     let s = Killing;
-    assert_eq!(row(s), [s, s, s, s, s, s, s, Stopped, s, s, s]);
+    assert_eq!(row(s), [s, s, s, s, s, s, s, Stopped, s, s, s, s]);
 }
 
 #[test]
 fn backoff_launches_at_its_deadline_and_rests_when_unwanted() {
     let s = B;
-    assert_eq!(row(s), [s, Stopped, s, s, Starting, s, s, s, Launching, s, s]);
+    assert_eq!(row(s), [s, Stopped, s, s, Starting, s, s, s, Launching, s, s, s]);
 }
 
 #[test]
 fn failed_still_tries_at_its_deadline_and_at_once_when_asked() {
     let s = Failed;
-    assert_eq!(row(s), [Launching, Stopped, s, s, Starting, s, s, s, Launching, s, s]);
+    assert_eq!(row(s), [Launching, Stopped, s, s, Starting, s, s, s, Launching, s, s, s]);
 }
 
 #[test]
@@ -192,6 +217,7 @@ fn every_state_decides_every_event_and_every_rule_is_used() {
         Input::Exited,
         Input::Due,
         Input::NoAnswer,
+        Input::Working,
         Input::Answer,
     ];
     let mut used: Vec<Rule> = Vec::new();
@@ -212,6 +238,8 @@ fn every_state_decides_every_event_and_every_rule_is_used() {
         Rule::Load,
         Rule::Loaded,
         Rule::Doubt,
+        Rule::Bear,
+        Rule::Judge,
         Rule::Trust,
         Rule::Term,
         Rule::Kill,
@@ -234,8 +262,9 @@ fn a_process_that_does_not_leave_is_killed_after_ten_seconds() {
 #[test]
 fn a_silent_process_is_killed_after_twenty_seconds_and_its_successor_recovers() {
     let (mut machine, now) = machine_in(Running);
-    machine.handle(&Event::NotAnswering, now);
-    machine.handle(&Event::NotAnswering, now + at(15));
+    for second in 0..10 {
+        machine.handle(&Event::NotAnswering, now + at(2 * second));
+    }
     assert_eq!(machine.handle(&Event::Tick, now + at(19)), []);
     assert_eq!(signals(&machine.handle(&Event::Tick, now + at(20))), [StopSignal::Kill]);
     machine.handle(&Event::Exited(ExitReason::Signal(9)), now + at(20));
@@ -254,6 +283,98 @@ fn a_process_that_loads_a_configuration_is_not_taken_for_hung() {
     }
     machine.handle(&Event::Ready, now + at(59));
     assert_eq!(machine.state(), Running);
+}
+
+#[test]
+fn a_process_that_works_and_does_not_answer_has_sixty_seconds_and_not_more() {
+    let (mut machine, now) = machine_in(Running);
+    for second in 0..30 {
+        assert_eq!(signals(&machine.handle(&Event::Tick, now + at(2 * second))), []);
+        machine.handle(&Event::Working, now + at(2 * second));
+        assert_eq!(machine.state(), Busy);
+    }
+    assert_eq!(machine.handle(&Event::Tick, now + at(59)), []);
+    let actions = machine.handle(&Event::Tick, now + at(60));
+    assert_eq!(actions[0], Action::Report(Report::Hung { after: at(60) }));
+    assert_eq!(signals(&actions), [StopSignal::Kill]);
+}
+
+#[test]
+fn one_that_stops_working_has_twenty_seconds_from_then_but_sixty_in_all() {
+    for (worked, hung) in [(30, 50), (50, 60)] {
+        let (mut machine, now) = machine_in(Running);
+        for second in 0..=worked {
+            machine.handle(&Event::Working, now + at(second));
+        }
+        for second in worked..hung {
+            assert_eq!(machine.handle(&Event::Tick, now + at(second)), []);
+            machine.handle(&Event::NotAnswering, now + at(second));
+            assert_eq!(machine.state(), Silent);
+        }
+        assert_eq!(signals(&machine.handle(&Event::Tick, now + at(hung))), [StopSignal::Kill]);
+    }
+}
+
+#[test]
+fn a_silent_one_that_is_seen_to_work_is_given_the_time_of_a_busy_one_counted_from_the_first_silence() {
+    let (mut machine, now) = machine_in(Silent);
+    machine.handle(&Event::Working, now + at(15));
+    assert_eq!(machine.next_deadline(), Some(now + at(60)));
+    assert_eq!(machine.unanswered_since(), Some(now));
+    machine.handle(&Event::Answering, now + at(30));
+    assert_eq!((machine.state(), machine.unanswered_since()), (Running, None));
+}
+
+#[test]
+fn a_process_that_was_hardly_asked_because_everything_stood_still_is_asked_again_first() {
+    let (mut machine, now) = machine_in(Running);
+    machine.handle(&Event::NotAnswering, now);
+    // Nobody ran for ten minutes, and the deadline is seen before an answer can be.
+    assert_eq!(machine.handle(&Event::Tick, now + at(600)), []);
+    assert_eq!(machine.next_deadline(), Some(now + at(602)));
+    machine.handle(&Event::Answering, now + at(601));
+    assert_eq!(machine.state(), Running);
+    // The count begins again with the next silence.
+    machine.handle(&Event::NotAnswering, now + at(700));
+    assert_eq!(machine.handle(&Event::Tick, now + at(720)), []);
+}
+
+#[test]
+fn only_the_first_missing_answer_is_told() {
+    let (mut machine, now) = machine_in(Running);
+    assert_eq!(machine.handle(&Event::Working, now), [Action::Report(Report::Busy)]);
+    for event in [Event::NotAnswering, Event::Working, Event::NotAnswering] {
+        assert_eq!(machine.handle(&event, now), []);
+    }
+    assert_eq!(machine.handle(&Event::Answering, now), [Action::Report(Report::AnswersAgain)]);
+}
+
+#[test]
+fn a_busy_one_that_is_told_to_load_has_no_more_time_for_it() {
+    let (mut machine, now) = machine_in(Busy);
+    machine.handle(&Event::Loading, now + at(50));
+    assert_eq!(signals(&machine.handle(&Event::Tick, now + at(59))), []);
+    assert_eq!(signals(&machine.handle(&Event::Tick, now + at(60))), [StopSignal::Kill]);
+}
+
+#[test]
+fn one_that_was_taken_over_and_does_not_answer_is_replaced_inside_the_hold_time() {
+    let (mut machine, now) = machine_in(Stopped);
+    machine.handle(&Event::Adopted { pid: PID }, now);
+    assert_eq!(machine.handle(&Event::Tick, now + at(19)), []);
+    let actions = machine.handle(&Event::Tick, now + at(20));
+    assert_eq!(actions[0], Action::Report(Report::NotReadyInTime { after: at(20) }));
+    machine.handle(&Event::Exited(ExitReason::Signal(9)), now + at(20));
+    let due = machine.next_attempt().expect("a restart is planned");
+    assert_eq!(spawns(&machine.handle(&Event::Tick, due)), [true], "and its successor recovers");
+}
+
+#[test]
+fn the_next_attempt_is_known_while_it_is_waited_for_and_not_otherwise() {
+    for state in State::ALL {
+        let (machine, _) = machine_in(state);
+        assert_eq!(machine.next_attempt().is_some(), matches!(state, B | Failed), "{state:?}");
+    }
 }
 
 #[test]
@@ -335,7 +456,7 @@ fn delays_grow_to_thirty_seconds_and_differ_between_seeds() {
 proptest! {
     #[test]
     fn two_spawns_never_come_without_an_end_between_and_unwanted_always_ends_in_stopped(
-        steps in proptest::collection::vec((0usize..11, 0u64..40), 0..200)
+        steps in proptest::collection::vec((0usize..12, 0u64..40), 0..200)
     ) {
         let mut machine = Machine::new(3);
         let mut now = Duration::ZERO;

@@ -385,8 +385,8 @@ fn launch(
 
 fn tell(domain: &DomainName, report: &Report) {
     match report {
-        Report::Failed { .. } | Report::Hung | Report::WillNotDie => tracing::error!(%domain, "daemon {report}"),
-        Report::Lost { .. } | Report::NotReadyInTime | Report::Silent | Report::WillNotStop => {
+        Report::Failed { .. } | Report::Hung { .. } | Report::WillNotDie => tracing::error!(%domain, "daemon {report}"),
+        Report::Lost { .. } | Report::NotReadyInTime { .. } | Report::Busy | Report::Silent | Report::WillNotStop => {
             tracing::warn!(%domain, "daemon {report}");
         }
         Report::Stable => tracing::debug!(%domain, "daemon {report}"),

@@ -147,7 +147,7 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
             State::Launching | State::Starting => DomainState::Starting,
             State::Stopping | State::Killing => DomainState::Stopping,
             State::Failed => DomainState::Failed,
-            State::Stopped | State::Silent | State::Hung | State::Backoff => DomainState::Degraded,
+            State::Stopped | State::Busy | State::Silent | State::Hung | State::Backoff => DomainState::Degraded,
         },
         None if of_kind(domain.daemon).is_some() => DomainState::Starting,
         None => DomainState::Up,
