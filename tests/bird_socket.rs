@@ -68,13 +68,6 @@ async fn a_reload_while_the_daemon_leaves_is_refused() {
 }
 
 #[tokio::test]
-async fn stop_is_done_when_the_daemon_hangs_up_instead_of_answering() {
-    let script = Script::play(BANNER, &[""]);
-    Bird.stop(&script.socket).await.expect("it is gone, which was wanted");
-    assert_eq!(script.asked().await, ["down"]);
-}
-
-#[tokio::test]
 async fn an_answer_that_breaks_off_is_an_error_and_not_half_an_answer() {
     let script = Script::play(BANNER, &["1007-Table master4:\n 10.0.0.0/8"]);
     let mut client = Client::connect(&script.socket, Duration::from_secs(5)).await.expect("it is ready");

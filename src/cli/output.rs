@@ -12,6 +12,7 @@ pub use crate::supervisor::count;
 
 use crate::control::{CallError, ClientError, ErrorKind};
 use crate::daemons::Session;
+pub use crate::daemons::harmless;
 
 /// How a row is, so that one sees at a glance what is not well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,16 +154,6 @@ pub fn bytes(number: u64) -> String {
     format!("{number} B")
 }
 
-/// Text of others without what could drive a terminal: a BGP neighbor may send words that end up in a log.
-pub fn harmless(text: &str) -> String {
-    let dangerous = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(dangerous) {
-        return text.to_owned();
-    }
-    let escape = |c: char| if dangerous(c) { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
-}
-
 fn one_line(text: &str) -> String {
     harmless(text).replace(['\n', '\t'], " ")
 }
@@ -246,10 +237,5 @@ mod tests {
         let plain = anstream::adapter::strip_str(&table.text()).to_string();
         assert_eq!(plain, "NAME    COUNT  WORDS\na           1  -\nlonger   1000  two lines\n");
         assert!(table.text().contains("\u{1b}["), "what is bad is coloured");
-    }
-
-    #[test]
-    fn what_could_drive_a_terminal_is_escaped() {
-        assert_eq!(harmless("a\u{1b}[2Jb\n\tc"), "a\\u{1b}[2Jb\n\tc");
     }
 }

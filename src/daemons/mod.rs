@@ -5,9 +5,11 @@
 
 pub mod bird;
 mod query;
+mod said;
 mod show;
 
 pub use query::{LONGEST_COMMAND, Query, QueryError, Target};
+pub use said::{LAST_LINES, harmless, line};
 pub use show::{Answer, BgpAttributes, FamilyCounts, NextHop, Peers, Route, Session};
 
 use std::ffi::OsString;
@@ -123,6 +125,19 @@ pub struct CheckError {
     pub message: String,
 }
 
+impl DaemonError {
+    /// Whether we could not ask, for want of something of our own: then it tells nothing of the daemon.
+    pub fn is_our_own(&self) -> bool {
+        const LACKING: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
+        match self {
+            Self::Unreachable { source, .. } | Self::BrokenOff { source, .. } => {
+                source.raw_os_error().is_some_and(|number| LACKING.contains(&number))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// How much the one who asks may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -155,9 +170,6 @@ pub trait RoutingDaemon: Send + Sync {
 
     /// Has the running daemon write its routes to the kernel again, which may have lost some.
     fn resync<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;
-
-    /// Asks the running daemon to close its sessions and leave.
-    fn stop<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;
 
     /// Every session, by name.
     fn sessions<'a>(&'a self, socket: &'a Path, peers: &'a Peers) -> BoxFuture<'a, Result<Vec<Session>, DaemonError>>;

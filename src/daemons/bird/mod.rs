@@ -33,7 +33,6 @@ mod code {
     pub const RECONFIGURED: u16 = 3;
     pub const IN_PROGRESS: u16 = 4;
     pub const QUEUED: u16 = 5;
-    pub const SHUTTING_DOWN: u16 = 7;
     pub const NO_SUCH_NETWORK: u16 = 8001;
     pub const BAD_CONFIGURATION: u16 = 8002;
 }
@@ -92,20 +91,6 @@ impl RoutingDaemon for Bird {
         async move {
             let reply = Client::connect(socket, PATIENCE).await?.ask("reload out \"kernel*\"").await?;
             if reply.is_error() { Err(DaemonError::Refused(reply.message().to_owned())) } else { Ok(()) }
-        }
-        .boxed()
-    }
-
-    fn stop<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
-        async move {
-            let reply = Client::connect(socket, PATIENCE).await?.ask("down").await;
-            match reply {
-                // It may be gone before its answer is read.
-                Err(DaemonError::BrokenOff { .. }) => Ok(()),
-                Ok(reply) if reply.has(code::SHUTTING_DOWN) => Ok(()),
-                Ok(reply) => Err(DaemonError::Refused(reply.message().to_owned())),
-                Err(error) => Err(error),
-            }
         }
         .boxed()
     }
