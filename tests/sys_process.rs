@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rdsup::sys::process::{ExitStatus, Identity, MountPlan, Output, Process, Signal, Spawn};
+use rdsup::sys::process::{Activity, ExitStatus, Identity, MountPlan, Output, OutputPipe, Process, Signal, Spawn};
 use rdsup::sys::{SysError, nft};
 use sys_world::{command, domain, filter, in_own_host, machine, make_domain, output};
 
@@ -115,25 +115,20 @@ fn a_daemon_sees_of_the_run_directory_its_own_part_alone() {
 }
 
 #[test]
-fn a_daemon_runs_inside_its_namespace_with_its_own_resolver_and_appends_to_its_log() {
-    let name = "a_daemon_runs_inside_its_namespace_with_its_own_resolver_and_appends_to_its_log";
+fn a_daemon_runs_inside_its_namespace_with_its_own_resolver() {
+    let name = "a_daemon_runs_inside_its_namespace_with_its_own_resolver";
     in_own_host(name, || async {
         let machine = machine();
         make_domain(&machine, "a").await;
         std::fs::create_dir_all("/run/rdsup/a").unwrap();
         write("/run/rdsup/a/resolv.conf", "nameserver 192.0.2.53\n");
         let namespace = machine.namespace(&domain("a")).unwrap();
-        let plan = || MountPlan::for_domain(machine.run_dir(), &domain("a")).unwrap();
-        let log = Path::new("/run/rdsup/a/log");
-        for _ in 0..2 {
-            let spawn = shell("cat /etc/resolv.conf; ls /sys/class/net").namespace(&namespace).mounts(plan());
-            let process = spawn.output(Output::Append(log.to_owned())).spawn().unwrap();
-            assert_eq!(process.exited().await.unwrap(), ExitStatus::Code(0));
-        }
-        let said = std::fs::read_to_string(log).unwrap();
-        let interfaces: Vec<&str> = said.lines().filter(|line| *line != "nameserver 192.0.2.53").collect();
-        assert_eq!(said.lines().count() - interfaces.len(), 2, "{said}");
-        assert!(interfaces.iter().all(|name| ["lo", "sit0", "ip6tnl0", "tunl0"].contains(name)), "{said}");
+        let plan = MountPlan::for_domain(machine.run_dir(), &domain("a")).unwrap();
+        let script = "cat /etc/resolv.conf; ls /sys/class/net";
+        let said = said(shell(script).namespace(&namespace).mounts(plan)).await;
+        let (resolver, interfaces) = said.split_once('\n').unwrap();
+        assert_eq!(resolver, "nameserver 192.0.2.53");
+        assert!(interfaces.lines().all(|name| ["lo", "sit0", "ip6tnl0", "tunl0"].contains(&name)), "{said}");
         let process = Spawn::new("sleep").arg("600").namespace(&namespace).spawn().unwrap();
         assert_eq!(process.record().unwrap().netns_inode, namespace.inode());
         assert_ne!(output("cat", &["/etc/resolv.conf"]), "nameserver 192.0.2.53\n", "the host keeps its own");
@@ -208,16 +203,55 @@ async fn the_leader_of_a_new_session_gets_no_file_that_happens_to_be_open() {
     assert_eq!(said(shell(&list).new_session()).await, "closed\n");
 }
 
-#[test]
-fn a_pipe_or_a_link_in_the_place_of_a_log_is_an_error_and_waited_for_by_nobody() {
+#[tokio::test]
+async fn who_writes_to_a_pipe_that_nobody_reads_is_neither_stopped_nor_killed_and_the_next_reader_has_the_first_of_it()
+{
     let directory = tempfile::tempdir().unwrap();
-    let (pipe, link) = (directory.path().join("pipe"), directory.path().join("link"));
-    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
-    std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
-    for path in [pipe, link] {
-        assert!(shell("true").output(Output::Append(path)).spawn().is_err());
-    }
-    assert!(!directory.path().join("elsewhere").exists());
+    // Its directory is made, and what else has its name goes.
+    let path = directory.path().join("log/a.bird.pipe");
+    std::fs::create_dir(directory.path().join("log")).unwrap();
+    write(path.to_str().unwrap(), "the log of an older version\n");
+    let script = "i=0; while [ $i -lt 20000 ]; do echo line $i 2>/dev/null; i=$((i+1)); done; exit 7";
+    let process = shell(script).output(Output::Pipe(path.clone())).spawn().unwrap();
+    let status = tokio::time::timeout(SOON, process.exited()).await.expect("it is not stopped").unwrap();
+    // With no other end left at all what was said is gone; a daemon has its own until it ends.
+    assert_eq!(status, ExitStatus::Code(7));
+    let process =
+        shell(&format!("{script} & wait; exec sleep 600")).output(Output::Pipe(path.clone())).spawn().unwrap();
+    let pipe = OutputPipe::open(&path).unwrap();
+    tokio::time::timeout(SOON, pipe.readable()).await.expect("something was said").unwrap();
+    let mut buffer = vec![0; 100_000];
+    let read = pipe.try_read(&mut buffer).unwrap();
+    assert!(buffer[..read].starts_with(b"line 0\nline 1\n"));
+    drop(pipe);
+    process.signal(Signal::KILL).unwrap();
+    process.exited().await.unwrap();
+}
+
+#[test]
+fn a_link_in_the_place_of_a_pipe_is_not_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (link, target) = (directory.path().join("link"), directory.path().join("target"));
+    write(target.to_str().unwrap(), "someone's\n");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    shell("echo said").output(Output::Pipe(link.clone())).spawn().unwrap().wait().unwrap();
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "someone's\n");
+    assert!(!std::fs::symlink_metadata(&link).unwrap().is_symlink());
+}
+
+#[tokio::test]
+async fn a_process_works_while_it_computes_and_not_when_it_is_stopped() {
+    let process = shell("while :; do :; done").spawn().unwrap();
+    let before = Activity::of(process.pid()).unwrap();
+    eventually(|| Activity::of(process.pid()).unwrap().is_work_since(before).then_some(())).await;
+    process.signal(Signal::STOP).unwrap();
+    eventually(|| {
+        let before = Activity::of(process.pid()).unwrap();
+        (!Activity::of(process.pid()).unwrap().is_work_since(before)).then_some(())
+    })
+    .await;
+    process.signal(Signal::KILL).unwrap();
+    process.exited().await.unwrap();
 }
 
 #[tokio::test]

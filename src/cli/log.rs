@@ -242,7 +242,12 @@ fn supervisor_line(line: &str) -> Entry {
     let Some(fields) = value["fields"].as_object() else { return plain() };
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut text = fields.get("message").map(word).unwrap_or_default();
-    for (name, field) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "message" | "domain")) {
+    // What a daemon said on its standard output or error, and not what rdsup says of it.
+    if let Some(source) = fields.get("source").map(word) {
+        text = format!("{source}: {text}");
+    }
+    let placed = ["message", "domain", "source"];
+    for (name, field) in fields.iter().filter(|(name, _)| !placed.contains(&name.as_str())) {
         text.extend([" ", name, "=", &word(field)]);
     }
     let spans = value["spans"].as_array().into_iter().flatten().rev();
@@ -296,6 +301,14 @@ mod tests {
             json!({"timestamp": "2026-11-21T21:29:03.712345Z", "level": "WARN", "domain": "private",
                    "message": "daemon lost", "why": "killed (SIGKILL)", "restarts": 1})
         );
+    }
+
+    #[test]
+    fn a_line_that_a_daemon_said_outside_its_log_says_whose_it_is() {
+        let entry = supervisor_line(
+            r#"{"timestamp":"2026-11-21T21:29:03.712345Z","level":"INFO","fields":{"message":"out of memory","domain":"private","source":"bird"}}"#,
+        );
+        assert_eq!((entry.domain.as_deref(), entry.text.as_str()), (Some("private"), "bird: out of memory"));
     }
 
     #[test]

@@ -353,8 +353,17 @@ pub struct DaemonStatus {
     pub uptime_seconds: Option<u64>,
     /// How often it was lost and started again.
     pub restarts: u32,
-    /// How it last ended.
+    /// How it last ended unasked, or why it could not be started.
     pub last_exit: Option<String>,
+    /// What it said last before that, the oldest line first.
+    #[serde(default)]
+    pub last_words: Vec<String>,
+    /// In how many seconds it is started again, while it waits for that.
+    #[serde(default)]
+    pub next_attempt_seconds: Option<u64>,
+    /// For how many seconds it has not answered, while it does not.
+    #[serde(default)]
+    pub unanswered_seconds: Option<u64>,
 }
 
 /// One end of a link.

@@ -39,9 +39,15 @@ impl Layout {
         self.run_dir.join("log/rdsup.log")
     }
 
-    /// What a domain's daemon says before it has opened its own log.
+    /// The pipe for what a domain's daemon says outside its own log. Not in that log's directory: it is the daemon's user's,
+    /// who could put anything in our way there.
     pub fn output(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
-        self.run_dir.join(format!("log/{domain}.{}.out", daemon.as_str()))
+        self.run_dir.join(format!("log/{domain}.{}.pipe", daemon.as_str()))
+    }
+
+    /// The log that a domain's daemon writes.
+    pub fn daemon_log(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
+        self.domain_dir(domain).join(format!("log/{}.log", daemon.as_str()))
     }
 
     /// The run directory of one domain.

@@ -81,6 +81,10 @@ where
         if !line.domain.is_empty() && !line.message.contains(&line.domain) {
             write!(writer, "{}: ", line.domain)?;
         }
+        // What a daemon said, and not what we say of it.
+        if !line.source.is_empty() {
+            write!(writer, "{}: ", line.source)?;
+        }
         write!(writer, "{}", line.message)?;
         if !line.cause.is_empty() {
             write!(writer, " ({})", line.cause)?;
@@ -94,6 +98,7 @@ struct Line {
     message: String,
     domain: String,
     cause: String,
+    source: String,
 }
 
 impl Visit for Line {
@@ -106,6 +111,7 @@ impl Visit for Line {
             "message" => &mut self.message,
             "domain" => &mut self.domain,
             "cause" => &mut self.cause,
+            "source" => &mut self.source,
             _ => return,
         };
         *place = format!("{value:?}");

@@ -7,15 +7,17 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
+use tokio::time::Instant;
 
 use super::keeper::Applied;
+use super::processes::ProcessReport;
 use super::requests::View;
 use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, GenerationStatus, LinkStatus, StatusReport};
 use crate::daemons::{Session, of_kind};
 use crate::history::Pending;
-use crate::model::{Domain, DomainName, Routing};
+use crate::model::{DaemonKind, Domain, DomainName, Routing};
 use crate::policy::{self, Reason};
-use crate::supervise::State;
+use crate::supervise::{SILENT_FOR, State};
 use crate::sys::{Machine, SysError, clock, digest, nft, process};
 
 /// How many domains are asked for their counters at the same time; each is a process.
@@ -131,14 +133,10 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
     // One that is not there is a problem of the plan, which waits for it.
     let down = domain.interfaces.iter().filter(|interface| up.get(&interface.name) == Some(&false));
     problems.extend(down.map(|interface| format!("interface {} is down, or has no carrier", interface.name)));
-    let daemon = process.map(|process| DaemonStatus {
-        kind: domain.daemon,
-        state: process.state.as_str().to_owned(),
-        pid: process.pid,
-        uptime_seconds: process.pid.and_then(|pid| process::uptime(pid).ok()),
-        restarts: process.restarts,
-        last_exit: process.last_exit.clone(),
-    });
+    let daemon = process.map(|process| daemon_status(domain.daemon, process, Instant::now()));
+    problems.extend(
+        process.zip(daemon.as_ref()).map_or_else(Vec::new, |(process, daemon)| daemon_problems(process, daemon)),
+    );
     let state = match process {
         Some(process) if process.failed => DomainState::Failed,
         _ if !problems.is_empty() => DomainState::Degraded,
@@ -154,6 +152,51 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
     };
     let description = domain.description.clone();
     DomainStatus { name: name.clone(), description, state, daemon, sessions, links, drops: Vec::new(), problems }
+}
+
+fn daemon_status(kind: DaemonKind, process: &ProcessReport, now: Instant) -> DaemonStatus {
+    // Rounded up: what comes in less than a second comes in one.
+    let until = |at: Instant| at.saturating_duration_since(now).as_millis().div_ceil(1000);
+    DaemonStatus {
+        kind,
+        state: process.state.as_str().to_owned(),
+        pid: process.pid,
+        uptime_seconds: process.pid.and_then(|pid| process::uptime(pid).ok()),
+        restarts: process.restarts,
+        last_exit: process.last_exit.clone(),
+        last_words: process.last_words.clone(),
+        next_attempt_seconds: process.next_attempt.and_then(|at| u64::try_from(until(at)).ok()),
+        unanswered_seconds: process.unanswered_since.map(|since| now.saturating_duration_since(since).as_secs()),
+    }
+}
+
+/// What is wrong with a daemon, in words, with what it said itself where it ended.
+fn daemon_problems(process: &ProcessReport, daemon: &DaemonStatus) -> Vec<String> {
+    let kind = daemon.kind.as_str();
+    let seconds = daemon.unanswered_seconds.unwrap_or_default();
+    let ended = daemon.last_exit.as_deref().unwrap_or("it ended");
+    let next = match daemon.next_attempt_seconds {
+        Some(seconds) => format!("it is started again in {seconds} s"),
+        None => format!("it was started again and is {}", process.state.as_str()),
+    };
+    let words = match process.state {
+        State::Busy => return vec![format!("{kind} is busy and has not answered for {seconds} s")],
+        State::Silent => {
+            let limit = SILENT_FOR.as_secs();
+            return vec![format!("{kind} has not answered for {seconds} s; after {limit} s it is replaced")];
+        }
+        State::Hung => return vec![format!("{kind} did not answer and is being killed")],
+        _ if process.failed => format!("{kind} failed, it ended {}: {ended}; {next}", count_times(process.restarts)),
+        State::Backoff => format!("{kind} ended: {ended}; {next}"),
+        State::Launching | State::Starting if process.restarts > 0 => format!("{kind} ended: {ended}; {next}"),
+        _ => return Vec::new(),
+    };
+    let said = process.last_words.iter().map(|line| format!("{kind} said: {line}"));
+    std::iter::once(words).chain(said).collect()
+}
+
+fn count_times(number: u32) -> String {
+    if number == 1 { "once".to_owned() } else { format!("{number} times") }
 }
 
 /// What the filter of a domain dropped, for each interface in the order of the reasons.

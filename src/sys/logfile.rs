@@ -1,8 +1,9 @@
-//! A log that cannot fill the disk: at its limit it becomes `NAME.1`, and a new one begins.
+//! Logs: our own, which cannot fill the disk (at its limit it becomes `NAME.1`, and a new one begins), and the end of one
+//! that a daemon writes.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::SysError;
@@ -63,6 +64,48 @@ impl Write for RotatingFile {
     }
 }
 
+/// How much of the end of a log is looked at.
+const TAIL: u64 = 16 << 10;
+
+/// A moment in the life of a log that somebody else writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogMark {
+    inode: u64,
+    size: u64,
+}
+
+impl LogMark {
+    /// Now; none where there is no log yet.
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = std::fs::symlink_metadata(path).ok()?;
+        Some(Self { inode: file.ino(), size: file.len() })
+    }
+}
+
+/// The last lines, `most` at most, of what was written to a log after `since`, or at any time. The directory may be
+/// somebody else's, who may have put anything in its place: a link is not followed and a pipe not waited for.
+pub fn tail(path: &Path, since: Option<LogMark>, most: usize) -> io::Result<Vec<Vec<u8>>> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("this is no regular file"));
+    }
+    // Put away meanwhile: all of the new one came after.
+    let after = since.filter(|mark| mark.inode == found.ino() && mark.size <= found.len()).map_or(0, |mark| mark.size);
+    let begin = after.max(found.len().saturating_sub(TAIL));
+    file.seek(SeekFrom::Start(begin))?;
+    let mut text = Vec::new();
+    file.take(TAIL).read_to_end(&mut text)?;
+    let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    if begin > after {
+        // It begins in the middle of a line.
+        lines.remove(0);
+    }
+    lines.retain(|line| !line.is_empty());
+    Ok(lines[lines.len().saturating_sub(most)..].iter().map(|line| line.to_vec()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +123,31 @@ mod tests {
         let mut again = RotatingFile::with_limit(&path, 13).unwrap();
         again.write_all(b"fourth\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "third\nfourth\n");
+    }
+
+    #[test]
+    fn the_tail_of_a_log_is_what_came_after_the_mark_whatever_became_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bird.log");
+        let lines = |mark| -> Vec<String> {
+            tail(&path, mark, 2).unwrap().into_iter().map(|line| String::from_utf8(line).unwrap()).collect()
+        };
+        assert_eq!(LogMark::of(&path), None);
+        let mut log = append(&path).unwrap();
+        log.write_all(b"one\n").unwrap();
+        let mark = LogMark::of(&path);
+        assert_eq!(lines(mark), [""; 0]);
+        log.write_all(b"two\nthree\n\nfour\n").unwrap();
+        assert_eq!(lines(mark), ["three", "four"]);
+        std::fs::rename(&path, directory.path().join("bird.log.1")).unwrap();
+        let mut log = append(&path).unwrap();
+        log.write_all(b"five\n").unwrap();
+        assert_eq!(lines(mark), ["five"]);
+        log.write_all("x".repeat(20_000).as_bytes()).unwrap();
+        log.write_all(b"\nsix\n").unwrap();
+        assert_eq!(lines(None), ["six"], "half a line is none");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(directory.path().join("bird.log.1"), &path).unwrap();
+        assert!(tail(&path, None, 2).is_err());
     }
 }

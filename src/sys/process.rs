@@ -2,14 +2,18 @@
 //!
 //! This is the only file that starts one. What runs already is a [`Process`].
 
+mod activity;
 mod identity;
 mod mounts;
+mod pipe;
 mod record;
 mod running;
 mod search;
 
+pub use activity::Activity;
 pub use identity::Identity;
 pub use mounts::{MountPlan, NAME_SERVICES};
+pub use pipe::OutputPipe;
 pub use record::{ProcessRecord, boot_id, start_time};
 pub use running::{ExitStatus, Process, Signal};
 pub use search::{SEARCH_PATH, find};
@@ -19,9 +23,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -58,8 +61,8 @@ pub enum Output {
     Inherit,
     /// Nowhere.
     Null,
-    /// To the end of a file, which is made (mode 0640) if it is not there.
-    Append(PathBuf),
+    /// Into a named pipe, which is made if it is not there and which waits for no reader: see [`OutputPipe`].
+    Pipe(PathBuf),
 }
 
 /// What a program that ran to its end said.
@@ -195,11 +198,14 @@ impl Spawn {
 
     /// Starts it. Returns when it has become the program, or with the reason why it could not.
     pub fn spawn(self) -> Result<Process, SysError> {
-        let open = |path: &PathBuf| append(path).map_err(|error| SysError::path("open", path, error));
         let (stdout, stderr) = match &self.output {
             Output::Inherit => (Stdio::inherit(), Stdio::inherit()),
             Output::Null => (Stdio::null(), Stdio::null()),
-            Output::Append(path) => (Stdio::from(open(path)?), Stdio::from(open(path)?)),
+            Output::Pipe(path) => {
+                let pipe = pipe::writer(path).map_err(|error| SysError::path("open the pipe", path, error))?;
+                let second = pipe.try_clone().map_err(|error| SysError::path("open the pipe", path, error))?;
+                (Stdio::from(pipe), Stdio::from(second))
+            }
         };
         self.start(stdout, stderr)
     }
@@ -349,14 +355,6 @@ pub fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
-}
-
-/// Opens a log that lies in a directory of the daemon's user, who may have put anything in its place: a link is not
-/// followed, and a pipe without a reader is not waited for.
-fn append(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("this is no regular file")) }
 }
 
 /// Leaves open for the program only its standard input, output and error. Makes a system call only.

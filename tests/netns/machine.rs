@@ -237,7 +237,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // What the daemons and the supervisor said is what one needs to know about a failure.
-            let script = "tail -n 25 /run/rdsup/*.log /run/rdsup/*/log/* 2>/dev/null";
+            let script = "tail -n 25 /run/rdsup/log/*.log /run/rdsup/*/log/* 2>/dev/null";
             // Nothing may panic here: this is a panic already.
             if let Ok(said) = self.enter(&["bash", "-c", script]).output() {
                 eprintln!("{}", String::from_utf8_lossy(&said.stdout));

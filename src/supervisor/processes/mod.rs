@@ -4,18 +4,30 @@
 //! happens to a process comes back as a [`Happening`] through one channel, so that the event loop is the only place
 //! where a machine is fed.
 
+mod asking;
+mod launch;
+mod output;
+mod tell;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::daemons::{DaemonError, Place, RoutingDaemon, of_kind};
+use self::asking::{Asked, keep_asking};
+use self::output::{Listener, Output};
+use self::tell::tell;
+
+use crate::daemons::{DaemonError, LAST_LINES, Place, RoutingDaemon, line, of_kind};
 use crate::model::{DaemonKind, DomainName};
 use crate::plan::Layout;
-use crate::supervise::{Action, Event, ExitReason, Machine as Life, Report, State, StopSignal};
-use crate::sys::process::{ExitStatus, MountPlan, Output, Process, Signal, Spawn};
+use crate::supervise::{Action, Event, ExitReason, Machine as Life, State, StopSignal};
+use crate::sys::logfile::{LogMark, tail};
+use crate::sys::process::{self, ExitStatus, Process, Signal};
 use crate::sys::{Machine, digest};
 
 /// How often a daemon that is not ready yet is asked again.
@@ -37,10 +49,14 @@ pub struct Happening {
 enum What {
     /// A process was started, or could not be.
     Spawned(Result<Arc<Process>, String>),
-    /// The process with this id is over.
-    Exited(u32, ExitReason),
+    /// The process with this id is over, and this is what it said last.
+    Exited(u32, ExitReason, Vec<String>),
     /// The process with this id has read its configuration and answers.
     Ready(u32),
+    /// The process with this id gave no answer; whether it worked meanwhile.
+    Unanswered(u32, bool),
+    /// The process with this id answers again.
+    Answered(u32),
     /// A deadline of a machine has come.
     Tick,
 }
@@ -50,6 +66,14 @@ struct Entry {
     daemon: &'static dyn RoutingDaemon,
     place: Place,
     process: Option<Arc<Process>>,
+    /// Who listens to it; none where the pipe could not be made.
+    output: Option<Output>,
+    /// Who asks it, while it is to answer.
+    asking: Option<AbortOnDropHandle<()>>,
+    /// Where its own log ended before it was started; none where it was not started here.
+    log_mark: Option<LogMark>,
+    /// What the one before said last.
+    last_words: Vec<String>,
     /// Whether the first start must spare routes that an earlier daemon left in the kernel.
     recover: bool,
 }
@@ -80,6 +104,12 @@ pub struct ProcessReport {
     pub restarts: u32,
     /// How it last ended unasked.
     pub last_exit: Option<String>,
+    /// What it said last before that.
+    pub last_words: Vec<String>,
+    /// When it is started again, while it waits for that.
+    pub next_attempt: Option<Instant>,
+    /// Since when it gives no answer, while it gives none.
+    pub unanswered_since: Option<Instant>,
 }
 
 impl Processes {
@@ -110,6 +140,7 @@ impl Processes {
         if self.entry(domain, kind, true) {
             let process = Arc::new(process);
             let pid = process.pid();
+            self.listen(domain);
             self.watch(domain, process);
             self.feed(domain, &Event::Adopted { pid });
         }
@@ -126,6 +157,10 @@ impl Processes {
             daemon,
             place,
             process: None,
+            output: None,
+            asking: None,
+            log_mark: None,
+            last_words: Vec::new(),
             recover,
         });
         true
@@ -148,15 +183,14 @@ impl Processes {
 
     /// Whether the domain's daemon is ready.
     pub fn is_running(&self, domain: &DomainName) -> bool {
-        self.entries
-            .get(domain)
-            .is_some_and(|entry| matches!(entry.life.state(), State::Running | State::Loading | State::Silent))
+        let ready = [State::Running, State::Loading, State::Busy, State::Silent];
+        self.entries.get(domain).is_some_and(|entry| ready.contains(&entry.life.state()))
     }
 
     /// Stops these daemons and waits until they have left. Those that would not are named in the answer.
     pub async fn stop(&mut self, domains: &BTreeSet<DomainName>) -> Vec<DomainName> {
         for domain in domains {
-            // BIRD's own `down` closes the sessions with a Cease; the machine's SIGTERM would do the same.
+            // SIGTERM has BIRD close its sessions with a Cease, as its own `down` would, and needs no answer.
             self.feed(domain, &Event::Unwant);
         }
         let deadline = Instant::now() + STOP_WITHIN;
@@ -176,16 +210,33 @@ impl Processes {
         left
     }
 
-    /// Has a running daemon read its configuration again.
+    /// Has a running daemon read its configuration again. What happens to others meanwhile is seen to.
     pub async fn reload(&mut self, domain: &DomainName) -> Result<(), DaemonError> {
         let Some(entry) = self.entries.get_mut(domain) else { return Ok(()) };
-        let (daemon, socket) = (entry.daemon, entry.place.socket.clone());
+        let (daemon, socket, pid) = (entry.daemon, entry.place.socket.clone(), entry.life.pid());
+        if let (State::Silent | State::Hung, Some(since)) = (entry.life.state(), entry.life.unanswered_since()) {
+            // It is about to be replaced by one that reads the configuration anyway.
+            return Err(DaemonError::NoAnswer { socket, after: self.epoch.elapsed().saturating_sub(since) });
+        }
         self.feed(domain, &Event::Loading);
-        let result = daemon.reload(&socket).await;
+        let mut loading = daemon.reload(&socket);
+        let result = loop {
+            tokio::select! {
+                result = &mut loading => break result,
+                happening = self.next() => self.handle(happening),
+            }
+        };
+        if self.entries.get(domain).is_some_and(|entry| entry.life.pid() != pid) {
+            // It ended meanwhile, and whatever runs now has read the configuration by itself.
+            return result;
+        }
         if result.is_ok() {
             self.remember(domain);
         }
         self.feed(domain, &Event::Ready);
+        if matches!(result, Err(DaemonError::NoAnswer { .. })) {
+            self.feed(domain, &Event::NotAnswering);
+        }
         result
     }
 
@@ -208,6 +259,8 @@ impl Processes {
         match due {
             None => self.receive().await,
             Some((at, domain)) => tokio::select! {
+                // What has happened comes first: an answer may be there when its deadline is seen to be over.
+                biased;
                 happening = self.receive() => happening,
                 () = tokio::time::sleep_until(at) => Happening { domain, what: What::Tick },
             },
@@ -236,37 +289,74 @@ impl Processes {
                 self.feed(&domain, &Event::Spawned { pid });
             }
             // What a process did that has been replaced meanwhile no longer matters.
-            What::Exited(pid, reason) if current == Some(pid) => {
+            What::Exited(pid, reason, last_words) if current == Some(pid) => {
                 if let Some(entry) = self.entries.get_mut(&domain) {
                     entry.process = None;
+                    entry.last_words = last_words;
                 }
                 if let Err(error) = self.machine.forget_daemon(&domain) {
                     tracing::warn!(%domain, "{error}");
                 }
                 self.feed(&domain, &Event::Exited(reason));
             }
-            What::Ready(pid) if current == Some(pid) => self.feed(&domain, &Event::Ready),
-            What::Exited(..) | What::Ready(_) => {}
+            What::Ready(pid) if current == Some(pid) => {
+                // Once more: a script that sets something and becomes the daemon was another program before.
+                self.remember(&domain);
+                self.feed(&domain, &Event::Ready);
+            }
+            What::Unanswered(pid, true) if current == Some(pid) => self.feed(&domain, &Event::Working),
+            What::Unanswered(pid, false) if current == Some(pid) => self.feed(&domain, &Event::NotAnswering),
+            What::Answered(pid) if current == Some(pid) => self.feed(&domain, &Event::Answering),
+            What::Exited(..) | What::Ready(_) | What::Unanswered(..) | What::Answered(_) => {}
         }
     }
 
     /// What is to be told of a domain's daemon.
     pub fn report(&self, domain: &DomainName) -> Option<ProcessReport> {
-        let life = &self.entries.get(domain)?.life;
+        let entry = self.entries.get(domain)?;
+        let life = &entry.life;
+        let moment = |at| self.epoch + at;
         Some(ProcessReport {
             state: life.state(),
             failed: life.failed(),
             pid: life.pid(),
             restarts: life.restarts(),
             last_exit: life.last_exit().map(str::to_owned),
+            last_words: entry.last_words.clone(),
+            next_attempt: life.next_attempt().map(moment),
+            unanswered_since: life.unanswered_since().map(moment),
         })
     }
 
     fn feed(&mut self, domain: &DomainName, event: &Event) {
         let now = self.epoch.elapsed();
         let Some(entry) = self.entries.get_mut(domain) else { return };
+        if matches!(event, Event::SpawnFailed(_)) {
+            entry.last_words.clear();
+        }
         for action in entry.life.handle(event, now) {
             self.act(domain, &action);
+        }
+        self.ask_or_not(domain);
+    }
+
+    /// A daemon is asked while it is to answer, and not while it starts or loads a configuration.
+    fn ask_or_not(&mut self, domain: &DomainName) {
+        let Some(entry) = self.entries.get_mut(domain) else { return };
+        let is_to_answer = matches!(entry.life.state(), State::Running | State::Busy | State::Silent);
+        match &entry.process {
+            Some(process) if is_to_answer && entry.asking.is_none() => {
+                let asked = Asked {
+                    domain: domain.clone(),
+                    daemon: entry.daemon,
+                    socket: entry.place.socket.clone(),
+                    process: process.clone(),
+                    seed: digest(domain.as_str()),
+                };
+                entry.asking = Some(keep_asking(asked, self.sender.clone()));
+            }
+            Some(_) if is_to_answer => {}
+            _ => entry.asking = None,
         }
     }
 
@@ -275,12 +365,35 @@ impl Processes {
             Action::Spawn { recovering } => self.spawn(domain, *recovering),
             Action::Signal(signal) => self.signal(domain, *signal),
             Action::PollReadiness => self.poll_readiness(domain),
-            Action::Report(report) => tell(domain, report),
+            Action::Report(report) => {
+                let last_words = self.entries.get(domain).map(|entry| entry.last_words.as_slice());
+                tell(domain, report, last_words.unwrap_or_default());
+            }
+        }
+    }
+
+    /// Listens to what the daemon says. Without that it runs all the same.
+    fn listen(&mut self, domain: &DomainName) {
+        let Some(entry) = self.entries.get_mut(domain) else { return };
+        let kind = entry.daemon.kind();
+        match Output::listen(domain, kind, &self.layout.output(domain, kind)) {
+            Ok(output) => entry.output = Some(output),
+            Err(error) => {
+                entry.output = None;
+                tracing::warn!(%domain, "what its daemon says is lost: {error}");
+            }
         }
     }
 
     fn spawn(&mut self, domain: &DomainName, recovering: bool) {
+        self.listen(domain);
         let Some(entry) = self.entries.get_mut(domain) else { return };
+        let kind = entry.daemon.kind();
+        entry.log_mark = LogMark::of(&self.layout.daemon_log(domain, kind));
+        let output = match &entry.output {
+            Some(_) => process::Output::Pipe(self.layout.output(domain, kind)),
+            None => process::Output::Null,
+        };
         let recovering = recovering || std::mem::take(&mut entry.recover);
         let (daemon, place) = (entry.daemon, entry.place.clone());
         let (machine, layout, domain) = (self.machine.clone(), self.layout.clone(), domain.clone());
@@ -290,7 +403,7 @@ impl Processes {
             let _permit = gate.acquire().await;
             let name = domain.clone();
             let launched = tokio::task::spawn_blocking(move || {
-                launch(&machine, &layout, &name, daemon, &place, recovering).map(Arc::new)
+                launch::launch(&machine, &layout, &name, daemon, &place, output, recovering).map(Arc::new)
             });
             let result = launched.await.unwrap_or_else(|failed| Err(failed.to_string()));
             // Nobody listens only when the supervisor is leaving; then the daemon stays for the next one to adopt.
@@ -301,6 +414,8 @@ impl Processes {
     fn watch(&mut self, domain: &DomainName, process: Arc<Process>) {
         let Some(entry) = self.entries.get_mut(domain) else { return };
         entry.process = Some(process.clone());
+        let log = self.layout.daemon_log(domain, entry.daemon.kind());
+        let (listener, mark) = (entry.output.as_ref().map(Output::listener), entry.log_mark);
         let (sender, domain) = (self.sender.clone(), domain.clone());
         tokio::spawn(async move {
             let reason = match process.exited().await {
@@ -308,7 +423,8 @@ impl Processes {
                 Ok(ExitStatus::Signal(signal)) => ExitReason::Signal(signal),
                 Ok(ExitStatus::Unknown) | Err(_) => ExitReason::Unknown,
             };
-            let _ = sender.send(Happening { domain, what: What::Exited(process.pid(), reason) });
+            let words = last_words(&log, mark, listener.as_deref());
+            let _ = sender.send(Happening { domain, what: What::Exited(process.pid(), reason, words) });
         });
     }
 
@@ -357,39 +473,10 @@ impl Processes {
     }
 }
 
-fn launch(
-    machine: &Machine,
-    layout: &Layout,
-    domain: &DomainName,
-    daemon: &dyn RoutingDaemon,
-    place: &Place,
-    recovering: bool,
-) -> Result<Process, String> {
-    let words = |error: &dyn std::error::Error| error.to_string();
-    let command = daemon.command(place, recovering).map_err(|error| words(&error))?;
-    let namespace = machine.namespace(domain).map_err(|error| words(&error))?;
-    let mounts = MountPlan::for_domain(&layout.run_dir, domain).map_err(|error| words(&error))?;
-    // Not in the domain's own log directory: that is the daemon's user's, who could put anything in our way there.
-    let output = layout.output(domain, daemon.kind());
-    Spawn::new(&command.program)
-        .args(&command.args)
-        .clean_env()
-        .namespace(&namespace)
-        .mounts(mounts)
-        .output(Output::Append(output))
-        .new_session()
-        .no_new_privs()
-        .spawn()
-        .map_err(|error| words(&error))
-}
-
-fn tell(domain: &DomainName, report: &Report) {
-    match report {
-        Report::Failed { .. } | Report::Hung { .. } | Report::WillNotDie => tracing::error!(%domain, "daemon {report}"),
-        Report::Lost { .. } | Report::NotReadyInTime { .. } | Report::Busy | Report::Silent | Report::WillNotStop => {
-            tracing::warn!(%domain, "daemon {report}");
-        }
-        Report::Stable => tracing::debug!(%domain, "daemon {report}"),
-        _ => tracing::info!(%domain, "daemon {report}"),
-    }
+/// What a process that is over said last: in its log, then elsewhere. Whoever cannot open its log says that elsewhere.
+fn last_words(log: &Path, mark: Option<LogMark>, listener: Option<&Listener>) -> Vec<String> {
+    let logged = tail(log, mark, LAST_LINES).unwrap_or_default();
+    let mut words: Vec<String> = logged.iter().filter_map(|text| line(text)).collect();
+    words.extend(listener.map(Listener::last_words).unwrap_or_default());
+    words
 }

@@ -42,17 +42,35 @@ pub fn boot_id() -> io::Result<String> {
 
 /// When a process started, in clock ticks since boot; `ESRCH` if it is a zombie.
 pub fn start_time(pid: u32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in parentheses and may hold anything, even parentheses.
-    let mut fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
-    if fields.next() == Some("Z") {
+    let stat = stat(pid)?;
+    if stat.state == 'Z' {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
-    // Field 22 of the file is the 19th after the state.
-    fields
-        .nth(18)
-        .and_then(|field| field.parse().ok())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is not as expected")))
+    // Field 22 of the file is the 20th from the state on.
+    stat.number(19)
+}
+
+/// What `/proc/PID/stat` says, from the state on.
+pub(super) struct Stat {
+    pub(super) state: char,
+    fields: Vec<String>,
+}
+
+impl Stat {
+    /// The field at this place, counted from the state, which is 0.
+    pub(super) fn number(&self, place: usize) -> io::Result<u64> {
+        let unexpected = || io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/stat is not as expected");
+        self.fields.get(place).and_then(|field| field.parse().ok()).ok_or_else(unexpected)
+    }
+}
+
+pub(super) fn stat(pid: u32) -> io::Result<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in parentheses and may hold anything, even parentheses.
+    let rest = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+    let fields: Vec<String> = rest.split_whitespace().map(str::to_owned).collect();
+    let state = fields.first().and_then(|field| field.chars().next()).unwrap_or_default();
+    Ok(Stat { state, fields })
 }
 
 /// The program; when its file has been replaced by an upgrade, still under its old name.

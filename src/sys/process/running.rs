@@ -190,9 +190,10 @@ impl Process {
     }
 
     /// The kernel (from 6.15 on) keeps the status in the pidfd once the parent has reaped the process, which happens a
-    /// moment after the pidfd says that it is over.
+    /// moment after the pidfd says that it is over. On a busy machine that moment is long, but the next daemon must not wait
+    /// much longer.
     async fn status_of_stranger(&self) -> ExitStatus {
-        for _ in 0..20 {
+        for _ in 0..100 {
             match self.kept_status() {
                 Ok(Some(status)) => return status,
                 Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,

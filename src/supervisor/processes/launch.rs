@@ -1,0 +1,33 @@
+//! Starting a domain's daemon.
+
+use crate::daemons::{Place, RoutingDaemon};
+use crate::model::DomainName;
+use crate::plan::Layout;
+use crate::sys::Machine;
+use crate::sys::process::{MountPlan, Output, Process, Spawn};
+
+/// Starts the daemon of a domain in its namespace and with its own view of the file system.
+pub(super) fn launch(
+    machine: &Machine,
+    layout: &Layout,
+    domain: &DomainName,
+    daemon: &dyn RoutingDaemon,
+    place: &Place,
+    output: Output,
+    recovering: bool,
+) -> Result<Process, String> {
+    let words = |error: &dyn std::error::Error| error.to_string();
+    let command = daemon.command(place, recovering).map_err(|error| words(&error))?;
+    let namespace = machine.namespace(domain).map_err(|error| words(&error))?;
+    let mounts = MountPlan::for_domain(&layout.run_dir, domain).map_err(|error| words(&error))?;
+    Spawn::new(&command.program)
+        .args(&command.args)
+        .clean_env()
+        .namespace(&namespace)
+        .mounts(mounts)
+        .output(output)
+        .new_session()
+        .no_new_privs()
+        .spawn()
+        .map_err(|error| words(&error))
+}
