@@ -147,7 +147,7 @@ impl Machine {
             echo == routes; ip -4 route; ip -6 route
             echo == filter; nft list ruleset
             echo == processes; pgrep -ax 'rdsup|bird' || true
-            echo == files; find /run /var/lib -type f -print -o -type s -print |
+            echo == files; find /run /var/lib -type f -print -o -type s -print -o -type p -print |
                 grep -vxE '/run/rdsup/(log/rdsup.log|rdsup.lock)|/var/lib/rdsup/generations/.*' | sort
             echo == directories; [ ! -d /run/rdsup ] || find /run/rdsup -mindepth 1 -type d ! -name log
             ")

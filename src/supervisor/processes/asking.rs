@@ -8,6 +8,7 @@
 //! one that somebody has it read by hand, or while it walks a large table for somebody else. What tells it from one that
 //! hangs is whether it works meanwhile.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Happening, What};
-use crate::daemons::RoutingDaemon;
+use crate::daemons::{DaemonError, RoutingDaemon};
 use crate::model::DomainName;
 use crate::sys::process::{Activity, Process};
 
@@ -59,7 +60,8 @@ impl Asked {
         let mut question = self.daemon.ready(&self.socket);
         loop {
             let before = Activity::of(pid);
-            let failed = match timeout(PATIENCE, &mut question).await {
+            let mut failed = None;
+            match timeout(PATIENCE, &mut question).await {
                 Ok(Ok(())) => {
                     if !std::mem::replace(answers, true) {
                         tell(What::Answered(pid));
@@ -73,22 +75,27 @@ impl Asked {
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(domain = %self.domain, "no answer: {error}");
-                    // A socket that is gone refuses at once; a daemon that lost the connection may be asked again.
+                    failed = Some(error);
                     sleep(PATIENCE).await;
-                    true
                 }
-                Err(_) => false,
-            };
+                Err(_) => {}
+            }
             *answers = false;
             let works = match (before, Activity::of(pid)) {
-                (Ok(before), Ok(now)) => now.is_work_since(before),
+                // No work explains that nobody listens, or that the socket is gone.
+                (Ok(before), Ok(now)) => now.is_work_since(before) && !failed.as_ref().is_some_and(nobody_listens),
                 // It is over, which the pidfd tells.
                 _ => return sleep(PATIENCE).await,
             };
             tell(What::Unanswered(pid, works));
-            if failed {
+            if failed.is_some() {
                 return;
             }
         }
     }
+}
+
+fn nobody_listens(error: &DaemonError) -> bool {
+    let gone = [ErrorKind::NotFound, ErrorKind::ConnectionRefused];
+    matches!(error, DaemonError::Unreachable { source, .. } if gone.contains(&source.kind()))
 }

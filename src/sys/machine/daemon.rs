@@ -19,7 +19,10 @@ impl Machine {
         let Some(record) = self.recorded_daemon(domain) else { return Ok(None) };
         let process =
             Process::adopt(&record).map_err(|error| SysError::io(format!("look at process {}", record.pid), error))?;
-        Ok(process.map(|process| (DaemonKind::Bird, process)))
+        // A record is a file, and whatever it says, only a BIRD with this domain's control socket is this domain's daemon.
+        let is_its_own =
+            |process: &Process| socket_of(process.pid()) == Some(self.layout.socket(domain, DaemonKind::Bird));
+        Ok(process.filter(is_its_own).map(|process| (DaemonKind::Bird, process)))
     }
 
     /// Ends daemons that were started with one of these control sockets and that nobody watches: a supervisor started them

@@ -16,7 +16,6 @@ use crate::sys::netlink::link::Link;
 use crate::sys::netlink::{NetlinkError, address, link, route};
 use crate::sys::netns::Namespace;
 use crate::sys::nft;
-use crate::sys::process::Process;
 use crate::sys::{SysError, files, sysctl};
 
 /// Domains observed at once: most of the time goes into waiting for the kernel.
@@ -185,8 +184,8 @@ impl Machine {
     fn daemon_of(&self, domain: &DomainName, namespace: Option<&Namespace>) -> ObservedDaemon {
         let Some(record) = self.recorded_daemon(domain) else { return ObservedDaemon::Stopped };
         let inside = namespace.is_none_or(|namespace| namespace.inode() == record.netns_inode);
-        match Process::adopt(&record) {
-            Ok(Some(process)) if inside => {
+        match self.adopt_daemon(domain) {
+            Ok(Some((_, process))) if inside => {
                 ObservedDaemon::Running { pid: process.pid(), config: self.loaded_config(domain) }
             }
             _ => ObservedDaemon::Stopped,
