@@ -136,10 +136,14 @@ fn a_flood_fills_nothing_and_stops_neither_the_daemon_nor_the_supervisor_not_eve
 
 #[test]
 fn what_a_daemon_says_itself_outside_its_log_is_heard_and_a_full_pipe_does_not_stop_it() {
-    let toml = format!("{DEMO}\n[domain.private.extra]\nbird = '''\nlog stderr all;\ndebug protocols all;\n'''\n");
+    let toml = format!("{DEMO}\n[domain.private.extra]\nbird = '''\nlog stderr all;\n'''\n");
     let machine = Machine::running(&toml);
-    machine.birdc("private", "restart rd_internet");
-    eventually(SOON, "it is heard", || machine.logged("private").contains("bird: bird: rd_internet"));
+    machine.birdc("private", "debug all all");
+    machine.birdc("private", "reload all");
+    // With the time that BIRD gives it, behind the time at which it was heard.
+    eventually(SOON, "it is heard", || {
+        machine.logged("private").lines().any(|line| line.contains(" bird: 20") && line.contains("<TRACE>"))
+    });
     machine.unattended();
     // As much as it takes to fill the pipe.
     let ids = machine.sh("for i in $(seq 300); do birdc -s /run/rdsup/private/bird.ctl reload all; done | wc -l");
