@@ -333,7 +333,7 @@ impl Keeper {
             }
         }
         for step in starts.into_iter().filter(|step| !self.processes.is_running(&step.domain)) {
-            let why = self.processes.report(&step.domain).and_then(|report| report.last_exit);
+            let why = self.processes.report(&step.domain).and_then(|report| report.why());
             let error = why.unwrap_or_else(|| format!("not ready after {} s", READY_WITHIN.as_secs()));
             applied.failed.push(FailedStep { step, error });
         }

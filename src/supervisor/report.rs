@@ -93,6 +93,11 @@ fn expected_sessions(view: &View, domain: &Domain) -> usize {
 
 async fn sessions(view: &View, domain: &Domain) -> Result<Vec<Session>, String> {
     let Some(daemon) = of_kind(domain.daemon) else { return Ok(Vec::new()) };
+    // Whoever is known not to answer is not waited for.
+    let is_deaf = |process: &ProcessReport| matches!(process.state, State::Busy | State::Silent | State::Hung);
+    if view.processes.get(&domain.name).is_some_and(is_deaf) {
+        return Err(format!("{} does not answer", daemon.kind().as_str()));
+    }
     let socket = view.layout.socket(&domain.name, daemon.kind());
     daemon.sessions(&socket, &view.peers(&domain.name)).await.map_err(|error| error.to_string())
 }
