@@ -93,9 +93,13 @@ fn with_work(toml: &str) -> String {
 fn a_daemon_that_works_for_half_a_minute_by_somebody_elses_order_is_not_taken_for_hung() {
     let machine = Machine::running(&with_work(DEMO));
     let (before, session) = (machine.bird("private"), machine.session("private", "rd_internet"));
-    let asked = Instant::now();
-    assert!(machine.birdc("private", "eval w24(1)").contains("16777217"));
-    let count = (Duration::from_secs(30).as_millis() / asked.elapsed().as_millis()).clamp(2, 400);
+    // The best of a few, which is what it takes when nobody else computes: a busy machine then has room up to the limit.
+    let once = (0..4).map(|_| {
+        let asked = Instant::now();
+        assert!(machine.birdc("private", "eval w24(1)").contains("16777217"));
+        asked.elapsed().as_millis().max(1)
+    });
+    let count = (28_000 / once.min().expect("four times")).clamp(2, 400);
     let count = usize::try_from(count).expect("a small number");
     let sum = vec!["w24(1)"; count].join("+");
     let work = machine.spawn(&words(&format!("birdc -s /run/rdsup/private/bird.ctl eval {sum}")));

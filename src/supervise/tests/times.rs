@@ -204,3 +204,24 @@ fn delays_grow_to_thirty_seconds_and_differ_between_seeds() {
     assert!(first[10] >= LONGEST_DELAY / 2);
     assert_ne!(first, delays(99));
 }
+
+#[test]
+fn what_is_killed_and_still_there_is_killed_again_every_ten_seconds() {
+    for state in [State::Hung, State::Killing] {
+        let (mut machine, mut now) = machine_in(state);
+        for _ in 0..3 {
+            assert_eq!(machine.handle(&Event::Tick, now + at(9)), []);
+            now += at(10);
+            let actions = machine.handle(&Event::Tick, now);
+            assert_eq!(actions, [Action::Report(Report::WillNotDie), Action::Signal(StopSignal::Kill)]);
+        }
+    }
+}
+
+#[test]
+fn a_second_configuration_has_its_own_time_to_be_loaded() {
+    let (mut machine, now) = machine_in(State::Loading);
+    machine.handle(&Event::Loading, now + at(50));
+    assert_eq!(machine.handle(&Event::Tick, now + at(109)), []);
+    assert_eq!(signals(&machine.handle(&Event::Tick, now + at(110))), [StopSignal::Kill]);
+}
