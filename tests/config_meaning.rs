@@ -234,7 +234,7 @@ fn host_runs_no_daemon_unless_it_says_so_and_needs_no_loopback() {
     let host = domain(&network, "host");
     assert!(host.forwarding && host.name.is_host());
     assert_eq!((host.daemon, host.router_id), (DaemonKind::None, None));
-    assert_eq!(network.links[1].routing, Routing::Static);
+    assert_eq!(network.links[0].routing, Routing::Static);
 }
 
 #[test]
@@ -415,7 +415,7 @@ fn services_transit_and_roles_are_read() {
     let accept = &link.ends[1].accept;
     assert_eq!(accept.transit.iter().map(rdsup::model::DomainName::as_str).collect::<Vec<_>>(), ["alpha"]);
     assert_eq!(accept.lines.transit[0].line, link.origin.line + 7);
-    let [wiki, dns] = network.services.as_slice() else { panic!("two services") };
+    let [dns, wiki] = network.services.as_slice() else { panic!("two services") };
     assert_eq!((wiki.at.to_string(), wiki.protocol), ("10.1.9.10:443".to_owned(), PortProtocol::Tcp));
     assert_eq!(wiki.expose[0].seen(wiki), wiki.at);
     assert_eq!(wiki.expose[1].seen(wiki).to_string(), "10.1.0.5:8443");

@@ -32,11 +32,11 @@ pub struct Network {
     pub settings: Settings,
     /// Every domain, in the order of the file.
     pub domains: Vec<Domain>,
-    /// Every link, in the order of the file.
+    /// Every link, in the order of its ends.
     pub links: Vec<Link>,
-    /// Every service, in the order of the file.
+    /// Every service, by name.
     pub services: Vec<Service>,
-    /// Every RPKI cache, in the order of the file.
+    /// Every RPKI cache, by domain and name.
     pub rpki: Vec<RpkiCache>,
 }
 

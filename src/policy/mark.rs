@@ -29,7 +29,7 @@ impl LinkPolicy {
     }
 }
 
-/// The mark of flows that entered by each interface claimed from the host, in the order of the file: FNV-1a of its name,
+/// The mark of flows that entered by each interface claimed from the host, in the order of their names: FNV-1a of its name,
 /// and where that is taken in this domain the next free number, so that no two are ever taken for each other.
 pub fn interface_marks(network: &Network, domain: &Domain) -> Vec<(InterfaceName, u32)> {
     let mut taken: BTreeSet<u32> = network.links_of(&domain.name).map(|(link, _, _)| LinkPolicy::mark(link)).collect();

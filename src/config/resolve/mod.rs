@@ -8,6 +8,7 @@ mod interface;
 mod link;
 mod lists;
 mod neighbor;
+mod order;
 mod overlap;
 mod packets;
 mod patterns;
@@ -159,13 +160,15 @@ pub(super) fn network(source: &Path, file: &raw::File, open: &mut ReadText<'_>, 
     overlap::check(&domains, &links, report);
     service::check::check(&services, &domains, &links, report);
     warnings::warn(&domains, &links, report);
-    Network {
+    let mut network = Network {
         settings,
         domains: domains.known.into_iter().map(|known| known.domain).collect(),
         links: links.into_iter().map(|known| known.link).collect(),
         services: services.into_iter().map(|known| known.service).collect(),
         rpki,
-    }
+    };
+    order::sort(&mut network);
+    network
 }
 
 /// The origin of an object: the line of its place.

@@ -1,5 +1,6 @@
 //! Packets, ports and sets, as nftables writes them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -17,7 +18,7 @@ pub(super) enum Direction {
     Reply,
 }
 
-/// One match for each entry; echo requests are two protocols.
+/// One match for each entry; echo requests are two protocols. In one order whatever that of the file is, which means nothing.
 pub(super) fn matches(packets: &[PacketMatch], direction: Direction) -> Vec<String> {
     if packets.contains(&PacketMatch::Any) {
         return vec!["meta nfproto { ipv4, ipv6 }".to_owned()];
@@ -27,6 +28,7 @@ pub(super) fn matches(packets: &[PacketMatch], direction: Direction) -> Vec<Stri
         Direction::Reply => ("echo-reply", "sport"),
     };
     let mut all = Vec::new();
+    let packets: BTreeSet<&PacketMatch> = packets.iter().collect();
     for entry in packets {
         match entry {
             PacketMatch::Any => {}
