@@ -234,7 +234,9 @@ mod tests {
             families: Vec::new(),
             last_error: error.map(str::to_owned),
             neighbor_id: None,
+            source: None,
             hold_seconds: None,
+            route_refresh: None,
         };
         let domain = |name: &str| DomainName::new(name).expect("a legal name");
         let mut report = StatusReport {

@@ -41,8 +41,12 @@ pub struct Session {
     pub last_error: Option<String>,
     /// The neighbor's BGP identifier.
     pub neighbor_id: Option<Ipv4Addr>,
+    /// The own address of the connection.
+    pub source: Option<IpAddr>,
     /// The hold time in use, in seconds.
     pub hold_seconds: Option<u32>,
+    /// Whether the neighbor sends its routes again when it is asked (RFC 2918); unknown while there is no session.
+    pub route_refresh: Option<bool>,
 }
 
 impl Session {

@@ -37,6 +37,16 @@ pub fn cache_protocol(cache: &CacheName) -> String {
     format!("rpki_{}", symbol(cache.as_str()))
 }
 
+/// What people call the session of a BIRD protocol: by the link's interface or the neighbor's name. What has another name is the
+/// admin's own, and keeps it.
+pub fn session_name(protocol: &str) -> String {
+    match protocol.strip_prefix("ext_") {
+        Some(neighbor) => neighbor.replace('_', "-"),
+        None if protocol.starts_with("rd_") => protocol.replace('_', "-"),
+        None => protocol.to_owned(),
+    }
+}
+
 fn symbol(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

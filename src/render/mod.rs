@@ -12,7 +12,7 @@ mod quote;
 mod secrets;
 mod templates;
 
-pub use bird::{link_protocol, neighbor_protocol};
+pub use bird::{link_protocol, neighbor_protocol, session_name};
 pub use error::{Problem, RenderError};
 pub use nft::table_comment;
 pub use quote::{QuoteError, Quoted};

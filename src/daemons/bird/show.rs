@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::super::{FamilyCounts, Peers, Session};
 use super::protocol::Reply;
 use crate::model::{Asn, Family};
+use crate::render;
 
 const PROTOCOL_LINE: u16 = 1002;
 const DETAIL_LINE: u16 = 1006;
@@ -41,13 +42,8 @@ pub(super) fn sessions(reply: &Reply, peers: &Peers) -> Vec<Session> {
 /// Our name of a protocol, see the naming of links and neighbors: `rd_internet` is the link interface `rd-internet`,
 /// `ext_isp` the neighbor `isp`, `originated4` what is announced as our own.
 pub(super) fn our_name(protocol: &str) -> String {
-    match protocol.strip_prefix("ext_") {
-        Some(neighbor) => neighbor.replace('_', "-"),
-        None if protocol.starts_with("rd_") => protocol.replace('_', "-"),
-        // One for each family, as for `kernel4` and `kernel6`.
-        None if protocol.starts_with("originated") => "originated".to_owned(),
-        None => protocol.to_owned(),
-    }
+    // One for each family, as for `kernel4` and `kernel6`.
+    if protocol.starts_with("originated") { "originated".to_owned() } else { render::session_name(protocol) }
 }
 
 fn headline(text: &str, peers: &Peers) -> Option<Session> {
@@ -80,7 +76,9 @@ fn headline(text: &str, peers: &Peers) -> Option<Session> {
         families: Vec::new(),
         last_error: None,
         neighbor_id: None,
+        source: None,
         hold_seconds: None,
+        route_refresh: None,
     })
 }
 
@@ -108,6 +106,12 @@ fn detail(session: &mut Session, text: &str) {
         session.families.push(FamilyCounts { family, up: false, imported: 0, filtered: 0, exported: 0, limit: None });
         return;
     }
+    match (text, session.route_refresh) {
+        // What we can do ourselves is listed before, under a heading of its own.
+        ("Neighbor capabilities", _) => session.route_refresh = Some(false),
+        ("Route refresh", Some(false)) => session.route_refresh = Some(true),
+        _ => {}
+    }
     let Some((key, value)) = text.split_once(':') else { return };
     let value = value.trim();
     match (key, session.families.last_mut()) {
@@ -123,6 +127,7 @@ fn detail(session: &mut Session, text: &str) {
         ("Neighbor AS", _) => session.remote_asn = value.parse().ok().map(Asn),
         ("Local AS", _) => session.local_asn = value.parse().ok().map(Asn),
         ("Neighbor ID", _) => session.neighbor_id = value.parse().ok(),
+        ("Source address", _) => session.source = value.parse().ok(),
         ("Last error", _) => session.last_error = Some(value.to_owned()),
         // `63.307/90`: what is left of what was agreed.
         ("Hold timer", _) => session.hold_seconds = value.split_once('/').and_then(|(_, all)| all.parse().ok()),
