@@ -15,10 +15,13 @@ mod planner;
 #[cfg(test)]
 mod policy_tests;
 mod removal;
+mod resets;
 mod stages;
 mod step;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod touched_tests;
 
 pub use desired::{
     Desired, DesiredDaemon, DesiredDomain, DesiredFile, DesiredFilter, DesiredInterface, DesiredVeth, FileOwner,
@@ -32,6 +35,7 @@ pub use observed::{
     ObservedLink, RouteSpec,
 };
 pub use planner::plan;
+pub use resets::{About, Negotiated, Reason, Reset, SessionEnd, Sessions, asked_for_resets, resets};
 pub use stages::{Conflict, Missing, Plan, Stage};
 pub use step::{Action, Step, Sysctl};
 
