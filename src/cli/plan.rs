@@ -1,6 +1,6 @@
 //! `rdsup plan`: what would be done, as the lines that an admin would type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::output;
 use super::{Exit, Failure, Global};
-use crate::plan::{Plan, Stage};
-use crate::supervisor;
+use crate::plan::{Plan, Reset, Stage};
+use crate::supervisor::{self, Outlook};
 
 /// Show what start or apply would do, without doing it.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,10 +17,37 @@ use crate::supervisor;
 Examples:
   rdsup plan                 what is still to do for the configuration file; nothing once it runs
   rdsup plan new.toml        what applying another file would do
-  rdsup plan --json          the same for programs")]
+  rdsup plan --json          the same for programs
+
+On a running network the last lines say which sessions would be reset, and why.")]
 pub struct Args {
     /// Another file than --config
     pub file: Option<PathBuf>,
+}
+
+/// How many domains are named in the summary.
+const NAMED: usize = 10;
+
+/// The plan, for programs.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    steps: Vec<StepReport<'a>>,
+    resets: Vec<ResetReport<'a>>,
+}
+
+/// One session that is reset, for programs.
+#[derive(Debug, Serialize)]
+struct ResetReport<'a> {
+    domain: &'a str,
+    session: &'a str,
+    /// A domain, or an external neighbor's name.
+    peer: &'a str,
+    /// What the session is called in the domain at the other end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_session: Option<&'a str>,
+    /// Whether it surely comes to that, or only may.
+    certain: bool,
+    reasons: Vec<String>,
 }
 
 /// One step, for programs.
@@ -50,17 +77,18 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         super::note(global, words);
     }
     if global.json {
-        print_json(plan)?;
+        print_json(&outlook)?;
     } else if plan.is_empty() {
         output::print(&format!("nothing to do: the machine is as {} wants it\n", file.display()))?;
     } else {
-        output::print(&text(plan))?;
+        output::print(&text(&outlook))?;
     }
     Ok(Exit::Done)
 }
 
-fn print_json(plan: &Plan) -> Result<(), Failure> {
-    let steps: Vec<StepReport> = plan
+fn print_json(outlook: &Outlook) -> Result<(), Failure> {
+    let steps: Vec<StepReport> = outlook
+        .plan
         .steps
         .iter()
         .map(|(stage, step)| StepReport {
@@ -71,11 +99,25 @@ fn print_json(plan: &Plan) -> Result<(), Failure> {
             line: Some(step.origin.line).filter(|line| *line > 0),
         })
         .collect();
-    output::print_json(&steps)
+    let resets = outlook.resets.iter().flatten().map(reset_report).collect();
+    output::print_json(&Report { steps, resets })
 }
 
-/// The steps under a heading for each stage, in the order in which they are done, those of a domain together.
-fn text(plan: &Plan) -> String {
+fn reset_report(reset: &Reset) -> ResetReport<'_> {
+    ResetReport {
+        domain: reset.end.domain.as_str(),
+        session: &reset.end.session,
+        peer: &reset.peer,
+        peer_session: reset.other.as_ref().map(|other| other.session.as_str()),
+        certain: reset.is_certain(),
+        reasons: reset.why(),
+    }
+}
+
+/// The steps under a heading for each stage, in the order in which they are done, those of a domain together; then which domains
+/// that concerns, and what it does to sessions.
+fn text(outlook: &Outlook) -> String {
+    let plan = &outlook.plan;
     let mut text = String::new();
     let stages: BTreeMap<Stage, _> = plan.stages();
     for (stage, domains) in stages {
@@ -86,7 +128,21 @@ fn text(plan: &Plan) -> String {
         }
         text.push('\n');
     }
-    let steps = plan.steps.len();
-    let _ = writeln!(text, "# {}", output::count(steps, "step"));
+    let _ = writeln!(text, "# {}", summary(plan));
+    for line in outlook.reset_lines() {
+        let _ = writeln!(text, "# {line}");
+    }
     text
+}
+
+/// `4 steps in 2 domains: internet, private`
+fn summary(plan: &Plan) -> String {
+    let domains: BTreeSet<&str> = plan.steps().map(|step| step.domain.as_str()).collect();
+    let named: Vec<&str> = domains.iter().copied().take(NAMED).collect();
+    let more = match domains.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (steps, count) = (output::count(plan.steps.len(), "step"), output::count(domains.len(), "domain"));
+    format!("{steps} in {count}: {}{more}", named.join(", "))
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::generations::{Begun, Read, Turn, prepare_generation};
 use super::keeper::Applied;
+use super::outlook::announcement;
 use super::prepare::{Prepared, Reading, prepare_from};
 use super::report;
 use super::requests::Command;
@@ -120,6 +121,7 @@ impl Loop {
     /// Carries out what is noted as begun, or takes both back.
     async fn turn(&mut self, prepared: Prepared, begun: Begun, progress: &Progress) -> Result<(), RunError> {
         let number = begun.number;
+        self.announce(&prepared, progress).await;
         match self.keeper.change(&prepared, &self.prepared).await {
             Ok(applied) => {
                 self.now_runs(prepared, applied);
@@ -143,6 +145,14 @@ impl Loop {
                 self.generations.cancel(begun);
                 Err(error.into())
             }
+        }
+    }
+
+    /// Tells whoever asked, and the log, which sessions will be reset.
+    async fn announce(&self, prepared: &Prepared, progress: &Progress) {
+        for line in announcement(self.keeper.machine(), prepared).await {
+            tracing::info!("{}", line.trim_start());
+            progress.line(line);
         }
     }
 
@@ -204,6 +214,7 @@ impl Loop {
         let Some(generation) = self.generations.earlier(None)? else { return Ok(()) };
         // It ran before, so no parser is asked: whatever is wrong with it now is better than what nobody confirmed.
         let prepared = self.prepare_again(&generation)?;
+        self.announce(&prepared, &Progress::nobody()).await;
         let applied = self.keeper.apply(&prepared).await?;
         let number = generation.number;
         self.generations.revert(generation, why)?;

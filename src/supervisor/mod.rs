@@ -23,6 +23,7 @@ mod prepare;
 mod processes;
 mod report;
 mod requests;
+mod resets;
 mod run;
 mod sources;
 mod undo;

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::prepare::{Prepared, Reading, prepare_from};
+use super::resets::{self, foresee};
 use super::run::RunError;
 use super::sources::Sources;
 use super::validate::validate;
 use crate::config;
-use crate::plan::{Layout, Observed, Plan, plan};
+use crate::plan::{Layout, Observed, Plan, Reset, plan};
 use crate::sys::generations::Store;
 use crate::sys::process::boot_id;
 use crate::sys::{Machine, privilege};
@@ -17,36 +18,58 @@ use crate::sys::{Machine, privilege};
 pub struct Outlook {
     /// What would be done.
     pub plan: Plan,
+    /// The sessions that this would reset; `None` where no routing daemon runs.
+    pub resets: Option<Vec<Reset>>,
     /// Why the plan may not be the whole truth.
     pub limits: Vec<String>,
+}
+
+impl Outlook {
+    /// What is said of sessions before anything is done; nothing where nothing is done or nothing runs.
+    pub fn reset_lines(&self) -> Vec<String> {
+        let said = self.resets.as_deref().filter(|_| !self.plan.is_empty());
+        said.map(resets::lines).unwrap_or_default()
+    }
 }
 
 /// Plans for the machine that this runs on. Without privileges the machine cannot be looked at, and the plan is that of
 /// an empty one.
 pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
     let prepared = prepare_as_running(path)?;
-    let mut limits = validate(&prepared).await?;
+    let limits = validate(&prepared).await?;
     let layout = &prepared.layout;
-    let plan = if privilege::require().is_ok() {
-        seen_by(&Machine::open(&layout.run_dir, &layout.state_dir)?, &prepared).await?
-    } else {
-        let words = "without root the machine cannot be looked at: this is the plan for one where nothing runs yet";
-        limits.push(words.to_owned());
-        plan(&prepared.desired, &Observed::default(), layout).map_err(RunError::Conflicts)?
-    };
-    Ok(Outlook { plan, limits })
+    if privilege::require().is_ok() {
+        let seen = seen_by(&Machine::open(&layout.run_dir, &layout.state_dir)?, &prepared).await?;
+        return Ok(Outlook { limits, ..seen });
+    }
+    let words = "without root the machine cannot be looked at: this is the plan for one where nothing runs yet";
+    let limits = limits.into_iter().chain([words.to_owned()]).collect();
+    let plan = plan(&prepared.desired, &Observed::default(), layout).map_err(RunError::Conflicts)?;
+    Ok(Outlook { plan, resets: None, limits })
 }
 
 /// The same through a machine that is open already.
-pub async fn outlook_of(path: &Path, machine: &Machine) -> Result<Plan, RunError> {
+pub async fn outlook_of(path: &Path, machine: &Machine) -> Result<Outlook, RunError> {
     let prepared = prepare_as_running(path)?;
     validate(&prepared).await?;
     seen_by(machine, &prepared).await
 }
 
-async fn seen_by(machine: &Machine, prepared: &Prepared) -> Result<Plan, RunError> {
-    let observed = machine.observe(&prepared.desired).await?;
-    plan(&prepared.desired, &observed, &prepared.layout).map_err(RunError::Conflicts)
+/// What is said of sessions before something is carried out. What stands in the way of a plan is for those to say who carry it out.
+pub async fn announcement(machine: &Machine, prepared: &Prepared) -> Vec<String> {
+    match seen_by(machine, prepared).await {
+        Ok(outlook) => outlook.reset_lines(),
+        Err(RunError::Conflicts(_)) => Vec::new(),
+        Err(error) => vec![format!("which sessions reset cannot be said: {error}")],
+    }
+}
+
+async fn seen_by(machine: &Machine, prepared: &Prepared) -> Result<Outlook, RunError> {
+    let (desired, layout) = (&prepared.desired, &prepared.layout);
+    let observed = machine.observe(desired).await?;
+    let plan = plan(desired, &observed, layout).map_err(RunError::Conflicts)?;
+    let resets = foresee(desired, &observed, &plan, layout).await;
+    Ok(Outlook { plan, resets, limits: Vec::new() })
 }
 
 /// As the supervisor whose network stands would read it: generated files name its file, whichever one is looked at.

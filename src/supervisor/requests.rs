@@ -181,8 +181,10 @@ impl Requests {
 
     async fn plan(&self, file: Option<String>) -> Result<Reply, CallError> {
         let path = file.map_or_else(|| self.view().config.clone(), PathBuf::from);
-        let plan = outlook_of(&path, &self.machine).await.map_err(CallError::failed)?;
-        Ok(Reply::Lines(plan.steps().map(ToString::to_string).collect()))
+        let outlook = outlook_of(&path, &self.machine).await.map_err(CallError::failed)?;
+        let mut lines: Vec<String> = outlook.plan.steps().map(ToString::to_string).collect();
+        lines.extend(outlook.reset_lines().iter().map(|line| format!("# {line}")));
+        Ok(Reply::Lines(lines))
     }
 }
 

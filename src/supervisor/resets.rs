@@ -1,0 +1,65 @@
+//! Sessions that a plan would reset, with what the running daemons know of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::report::count;
+use crate::daemons::{Peers, Session, of_kind};
+use crate::model::DomainName;
+use crate::plan::{
+    Desired, Layout, Negotiated, Observed, ObservedDaemon, Plan, Reset, Sessions, asked_for_resets, resets,
+};
+
+/// How long daemons are waited for. Of one that does not answer nothing is known, and its sessions may reset.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// The sessions that carrying out `plan` would reset; `None` where no routing daemon runs, so that there is nothing to reset.
+pub async fn foresee(desired: &Desired, observed: &Observed, plan: &Plan, layout: &Layout) -> Option<Vec<Reset>> {
+    let runs = |daemon: &ObservedDaemon| matches!(daemon, ObservedDaemon::Running { .. });
+    if !observed.domains.values().any(|domain| runs(&domain.daemon)) {
+        return None;
+    }
+    // Collected before they are joined: a lazy iterator of futures that borrow is too general for the compiler.
+    let asked: Vec<_> = asked_for_resets(plan).into_iter().map(|name| sessions_of(name, desired, layout)).collect();
+    let sessions: Sessions = join_all(asked).await.into_iter().flatten().collect();
+    Some(resets(desired, observed, plan, &sessions))
+}
+
+async fn sessions_of(
+    name: &DomainName,
+    desired: &Desired,
+    layout: &Layout,
+) -> Option<(DomainName, BTreeMap<String, Negotiated>)> {
+    let daemon = of_kind(desired.domains.get(name)?.daemon.as_ref()?.kind)?;
+    let (socket, peers) = (layout.socket(name, daemon.kind()), Peers::new());
+    let sessions = timeout(ANSWER_WITHIN, daemon.sessions(&socket, &peers)).await.ok()?.ok()?;
+    let known = sessions.iter().filter_map(|session| Some((session.protocol.clone(), negotiated(session)?))).collect();
+    Some((name.clone(), known))
+}
+
+fn negotiated(session: &Session) -> Option<Negotiated> {
+    let up = session.families.iter().filter(|family| family.up);
+    let imported = up.map(|family| (family.family, family.imported)).collect();
+    let route_refresh = session.route_refresh.filter(|_| session.is_established())?;
+    Some(Negotiated { source: session.source, route_refresh, imported })
+}
+
+/// The same as lines for people, each complete in itself.
+pub fn lines(resets: &[Reset]) -> Vec<String> {
+    if resets.is_empty() {
+        return vec!["no session resets".to_owned()];
+    }
+    let (certain, possible): (Vec<_>, Vec<_>) = resets.iter().partition(|reset| reset.is_certain());
+    let mut lines = Vec::new();
+    for (resets, verb, verbs) in [(certain, "resets", "reset"), (possible, "may reset", "may reset")] {
+        let verb = if resets.len() == 1 { verb } else { verbs };
+        if !resets.is_empty() {
+            lines.push(format!("{} {verb}:", count(resets.len(), "session")));
+            lines.extend(resets.iter().map(|reset| format!("  {reset}")));
+        }
+    }
+    lines
+}
