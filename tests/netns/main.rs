@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod announced;
 mod ask;
 mod attached;
 mod errors;
@@ -30,6 +31,8 @@ mod packets;
 mod policy;
 mod readme;
 mod recovery;
+mod resets;
+mod resets_external;
 mod roles;
 mod routes;
 mod rpki;
