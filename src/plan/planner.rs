@@ -120,11 +120,12 @@ impl<'a> Planner<'a> {
         for route in seen.routes.difference(&wanted.routes) {
             self.push(Stage::Routes, name, Origin::default(), Action::RemoveRoute(route.clone()));
         }
-        // A link that is taken down and up again, or replaced, loses its routes; they are added whenever the interface is
-        // not already up and in place.
+        // A link that is taken down and up again, or replaced, loses its routes, and so does an interface with its last
+        // address; they are added whenever the interface is not already up and in place with all its addresses.
         for route in &wanted.routes {
             let managed = route.dev.as_ref().filter(|dev| wanted.interfaces.contains_key(*dev));
-            let rebuilt = managed.is_some_and(|dev| !self.stays_up(name, dev));
+            let rebuilt = managed
+                .is_some_and(|dev| !self.stays_up(name, dev) || loses_address(dev, &wanted.interfaces[dev], seen));
             if (rebuilt || !seen.routes.contains(route)) && !self.waits(name, wanted, route) {
                 self.push(Stage::Routes, name, wanted.origin, Action::AddRoute(route.clone()));
             }
@@ -355,6 +356,12 @@ impl<'a> Planner<'a> {
             (None, ObservedDaemon::Stopped) => {}
         }
     }
+}
+
+/// Whether the plan takes an address from an interface. Of IPv4 the kernel keeps no route through one that has none left, even
+/// if it gets another address right after.
+fn loses_address(name: &InterfaceName, wanted: &DesiredInterface, seen: &ObservedDomain) -> bool {
+    seen.links.get(name).is_some_and(|link| !link.own_addresses.is_subset(&wanted.addresses))
 }
 
 /// Whether the domain lacks an address that its routes have as their source.

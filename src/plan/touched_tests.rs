@@ -169,6 +169,15 @@ fn no_list_of_the_reference_file_turned_round_changes_anything() {
 }
 
 #[test]
+fn routes_through_an_interface_that_gets_another_address_are_added_again() {
+    let text = "[domain.edge]\ndaemon = \"none\"\nfamilies = [\"ipv4\"]\nloopback = [\"10.0.0.1/32\"]\n[[domain.edge.interface]]\n\
+                name = \"up0\"\naddress = [\"203.0.113.2/29\"]\n[[domain.edge.route]]\nto = \"0.0.0.0/0\"\nvia = \"203.0.113.1\"\n";
+    let changed = lines(&change(text, &text.replace("/29", "/28")));
+    let route = "ip -n edge -4 route replace 0.0.0.0/0 via 203.0.113.1 dev up0 proto 114";
+    assert!(changed.iter().any(|line| line == route), "{changed:#?}");
+}
+
+#[test]
 fn a_change_of_policy_of_one_link_reconfigures_its_two_ends_alone() {
     let old = ring(6);
     for (what, from, to, at) in [
