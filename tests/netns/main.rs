@@ -41,6 +41,7 @@ mod services;
 mod sessions;
 mod speaker;
 mod survival;
+mod touched;
 mod transit;
 mod transit_routes;
 mod translation;

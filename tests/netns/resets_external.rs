@@ -64,13 +64,13 @@ routes = ["198.51.100.0/24"]
 "#;
 
 /// What everybody on the other side says. A BIRD has one session with an address, and each of these has one with 203.0.113.2.
-const COMMON: &str = r#"
+const COMMON: &str = r"
 protocol device { }
 protocol static { ipv4; route 9.1.0.0/16 unreachable; route 9.2.0.0/16 unreachable; route 9.7.0.0/16 unreachable;
     route 9.8.0.0/16 unreachable; }
 protocol static { ipv6; route 2a00:1450::/32 unreachable; }
 template bgp any { strict bind; connect delay time 1; connect retry time 1; error wait time 1, 1; }
-"#;
+";
 
 const OTHERS: [(&str, &str); 3] = [
     (
@@ -83,15 +83,15 @@ protocol bgp six from any { local 2001:db8:ffff::1 as 64510; neighbor 2001:db8:f
     ),
     (
         "old",
-        r#"router id 203.0.113.3;
+        r"router id 203.0.113.3;
 protocol bgp old from any { local 203.0.113.3 as 64511; neighbor 203.0.113.2 as 65001; ttl security on; enable route refresh off;
-    ipv4 { import all; export where source = RTS_STATIC; }; }"#,
+    ipv4 { import all; export where source = RTS_STATIC; }; }",
     ),
     (
         "far",
-        r#"router id 192.0.2.200;
+        r"router id 192.0.2.200;
 protocol bgp far from any { local 192.0.2.200 as 3333; neighbor 203.0.113.2 as 65001; multihop 3;
-    ipv4 { import all; export where source = RTS_STATIC; }; }"#,
+    ipv4 { import all; export where source = RTS_STATIC; }; }",
     ),
 ];
 
