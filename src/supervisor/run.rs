@@ -176,7 +176,12 @@ fn acquire(layout: &Layout) -> Result<RunDirLock, SysError> {
     crate::sys::process::raise_file_limit();
     files::make_directory(&layout.run_dir, 0o755, Owners::of_machine().ids(FileOwner::Root))
         .map_err(|source| SysError::Io { what: format!("make {}", layout.run_dir.display()), source })?;
-    RunDirLock::take(&layout.run_dir)
+    let lock = RunDirLock::take(&layout.run_dir)?;
+    for directory in [&layout.run_dir, &layout.state_dir] {
+        files::remove_unfinished(directory)
+            .map_err(|source| SysError::Io { what: format!("clear up {}", directory.display()), source })?;
+    }
+    Ok(lock)
 }
 
 /// Takes down what a supervisor left standing.

@@ -59,6 +59,35 @@ pub fn write(path: &Path, content: &[u8], mode: u32, ids: Option<(u32, u32)>) ->
     written
 }
 
+/// Removes what [`write`] was killed over in a directory and the directories in it: `.NAME.PID.NUMBER`. Only for who
+/// holds the lock, since nobody else writes there then.
+pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_unfinished = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let mut parts = name.rsplitn(3, '.');
+        let numbers = [parts.next(), parts.next()];
+        numbers.into_iter().all(|part| part.is_some_and(is_number))
+            && parts.next().is_some_and(|name| name.len() > 1 && name.starts_with('.'))
+    };
+    let mut directories = vec![directory.to_owned()];
+    match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => {
+            for entry in entries? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    directories.push(entry.path());
+                }
+            }
+        }
+    }
+    for directory in directories {
+        list(&directory)?.iter().filter(|path| is_unfinished(path)).try_for_each(|path| remove(path))?;
+    }
+    Ok(())
+}
+
 fn write_new(path: &Path, content: &[u8], mode: u32, ids: Option<(u32, u32)>) -> io::Result<()> {
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
@@ -186,6 +215,27 @@ mod tests {
         fs::create_dir(&path).unwrap();
         assert!(write(&path, b"x", 0o600, None).is_err());
         assert_eq!(list(directory.path()).unwrap(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn what_a_killed_write_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("private");
+        fs::create_dir(&inner).unwrap();
+        let kept = ["bird.conf", ".hidden", ".a.b.c", ".1.2", "x.1.2"];
+        for name in kept.iter().chain(&[".bird.conf.4711.0", ".namespace.1.12"]) {
+            File::create(directory.path().join(name)).unwrap();
+            File::create(inner.join(name)).unwrap();
+        }
+        remove_unfinished(directory.path()).unwrap();
+        for place in [directory.path(), &inner] {
+            let left: Vec<_> =
+                list(place).unwrap().into_iter().map(|path| path.strip_prefix(place).unwrap().to_owned()).collect();
+            let mut expected = kept.map(PathBuf::from);
+            expected.sort();
+            assert_eq!(left, expected);
+        }
+        remove_unfinished(&directory.path().join("none")).unwrap();
     }
 
     #[test]
