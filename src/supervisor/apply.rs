@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::model::{DomainName, InterfaceName};
 use crate::plan::{Action, Stage, Step};
+use crate::sys::fault;
 
 /// How many domains are worked on at the same time. Loading a filter is mostly waiting for the kernel (RCU), so more than
 /// there are processors; measured best near 8.
@@ -94,13 +95,13 @@ pub async fn stage<H: Hands>(
 
 async fn in_domain<H: Hands>(hands: &H, stage: Stage, steps: Vec<Step>, broken: Broken) -> Outcome {
     let mut outcome = Outcome { broken, ..Outcome::default() };
-    for step in steps {
+    for step in in_order(steps) {
         if !outcome.broken.permits(&step) {
             outcome.broken.note(stage, &step);
             outcome.skipped += 1;
             continue;
         }
-        match hands.execute(&step).await {
+        match carry_out(hands, &step).await {
             Ok(()) => {
                 tracing::debug!(domain = %step.domain, cause = step.cause.as_deref(), "{step}");
                 outcome.done += 1;
@@ -113,6 +114,21 @@ async fn in_domain<H: Hands>(hands: &H, stage: Stage, steps: Vec<Step>, broken: 
         }
     }
     outcome
+}
+
+/// Does one step, between two places at which the fault suite may strike.
+async fn carry_out<H: Hands>(hands: &H, step: &Step) -> Result<(), String> {
+    fault::point("step")?;
+    hands.execute(step).await?;
+    fault::point("step")
+}
+
+/// The steps in the order of the plan; where the fault suite takes that protection away, filters come last.
+fn in_order(mut steps: Vec<Step>) -> Vec<Step> {
+    if fault::is_off("order") {
+        steps.sort_by_key(|step| matches!(step.action, Action::LoadFilter { .. }));
+    }
+    steps
 }
 
 impl Broken {

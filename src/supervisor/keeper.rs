@@ -1,6 +1,7 @@
 //! The machine on one side, what the file wants on the other: observe, plan, carry out, observe again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,11 @@ use super::apply::{self, FailedStep, Hands, Outcome};
 use super::prepare::Prepared;
 use super::processes::Processes;
 use super::report::count;
-use crate::daemons::DaemonError;
 use crate::model::{DaemonKind, DomainName};
 use crate::plan::{
     Action, Conflict, Desired, Layout, Observed, ObservedDaemon, ObservedDomain, Plan, Stage, Step, plan,
 };
-use crate::sys::{Machine, SysError};
+use crate::sys::{Machine, SysError, fault};
 
 /// How long daemons may take to become ready before `start` goes on without them.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -128,6 +128,9 @@ impl Keeper {
 
     /// Brings the machine back to what it should be.
     pub async fn repair(&mut self) -> Result<Applied, KeepError> {
+        if fault::is_off("repair") {
+            return Ok(Applied::default());
+        }
         self.bring_to(self.desired.clone(), Reason::Drift).await
     }
 
@@ -240,6 +243,9 @@ impl Keeper {
 
     /// Daemons that an earlier supervisor started are watched from now on.
     fn adopt(&mut self, observed: &Observed) {
+        if fault::is_off("adoption") {
+            return;
+        }
         for (name, domain) in &observed.domains {
             if !matches!(domain.daemon, ObservedDaemon::Running { .. }) || self.processes.knows(name) {
                 continue;
@@ -254,7 +260,12 @@ impl Keeper {
 
     async fn stop_daemons(&mut self, domains: impl Iterator<Item = &DomainName>, applied: &mut Applied) {
         let domains: BTreeSet<DomainName> = domains.cloned().collect();
-        let left = self.processes.stop(&domains).await;
+        let left = match fault::point("step") {
+            Ok(()) => self.processes.stop(&domains).await,
+            Err(_) => domains.iter().cloned().collect(),
+        };
+        // They are gone: only a death is of interest here.
+        let _ = fault::point("step");
         applied.done += domains.len() - left.len();
         for domain in left {
             applied.problem(&domain, "its daemon does not leave, not even when killed".to_owned());
@@ -287,6 +298,9 @@ impl Keeper {
         let domain = &step.domain;
         let Some(daemon) = desired.domains.get(domain).and_then(|wanted| wanted.daemon.as_ref()) else { return };
         tracing::debug!(%domain, cause = step.cause.as_deref(), "{step}");
+        if let Err(words) = fault::point("step") {
+            return Self::told(step, Err(words), applied);
+        }
         match step.action {
             Action::StartDaemon { .. } => {
                 // It runs, and yet not where it should: its namespace was replaced under it.
@@ -300,10 +314,13 @@ impl Keeper {
             Action::ResyncDaemon { .. } => Self::told(step, self.processes.resync(domain).await, applied),
             _ => {}
         }
+        if let Err(words) = fault::point("step") {
+            Self::told(step, Err(words), applied);
+        }
     }
 
     /// Notes what came of telling a daemon something.
-    fn told(step: &Step, result: Result<(), DaemonError>, applied: &mut Applied) {
+    fn told(step: &Step, result: Result<(), impl fmt::Display>, applied: &mut Applied) {
         match result {
             Ok(()) => applied.done += 1,
             Err(error) => {

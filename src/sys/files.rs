@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::fault;
 use crate::plan::FileOwner;
 
 /// User and group of the routing daemon's files, as far as this machine (and user namespace) has them.
@@ -51,7 +52,8 @@ pub fn write(path: &Path, content: &[u8], mode: u32, ids: Option<(u32, u32)>) ->
     beside.push(name);
     beside.push(format!(".{}.{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
     let beside = path.with_file_name(beside);
-    let written = write_new(&beside, content, mode, ids).and_then(|()| fs::rename(&beside, path));
+    let written =
+        write_new(&beside, content, mode, ids).and_then(|()| strike()).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         // What failed may be the disk: leave nothing that makes it worse.
         let _ = fs::remove_file(&beside);
@@ -86,6 +88,11 @@ pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
         list(&directory)?.iter().filter(|path| is_unfinished(path)).try_for_each(|path| remove(path))?;
     }
     Ok(())
+}
+
+/// A place at which the fault suite may strike.
+fn strike() -> io::Result<()> {
+    fault::point("write").map_err(io::Error::other)
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32, ids: Option<(u32, u32)>) -> io::Result<()> {

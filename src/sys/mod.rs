@@ -6,6 +6,7 @@
 
 pub mod clock;
 mod error;
+pub mod fault;
 pub mod files;
 pub mod generations;
 pub mod lock;

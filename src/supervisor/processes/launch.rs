@@ -3,8 +3,8 @@
 use crate::daemons::{Place, RoutingDaemon};
 use crate::model::DomainName;
 use crate::plan::Layout;
-use crate::sys::Machine;
 use crate::sys::process::{MountPlan, Output, Process, Spawn};
+use crate::sys::{Machine, fault};
 
 /// Starts the daemon of a domain in its namespace and with its own view of the file system.
 pub(super) fn launch(
@@ -20,7 +20,8 @@ pub(super) fn launch(
     let command = daemon.command(place, recovering).map_err(|error| words(&error))?;
     let namespace = machine.namespace(domain).map_err(|error| words(&error))?;
     let mounts = MountPlan::for_domain(&layout.run_dir, domain).map_err(|error| words(&error))?;
-    Spawn::new(&command.program)
+    fault::point("step")?;
+    let spawned = Spawn::new(&command.program)
         .args(&command.args)
         .clean_env()
         .namespace(&namespace)
@@ -29,5 +30,8 @@ pub(super) fn launch(
         .new_session()
         .no_new_privs()
         .spawn()
-        .map_err(|error| words(&error))
+        .map_err(|error| words(&error))?;
+    // Here it runs and nothing tells of it yet. Nothing can fail any more, but we can die.
+    let _ = fault::point("step");
+    Ok(spawned)
 }

@@ -28,7 +28,7 @@ use crate::plan::Layout;
 use crate::supervise::{Event, ExitReason, Machine as Life, State};
 use crate::sys::logfile::LogMark;
 use crate::sys::process::Process;
-use crate::sys::{Machine, digest};
+use crate::sys::{Machine, digest, fault};
 
 /// How long a daemon may take to close its sessions and leave, escalation included.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
@@ -299,6 +299,7 @@ impl Processes {
                 self.feed(&domain, &Event::Spawned { pid });
             }
             // What a process did that has been replaced meanwhile no longer matters.
+            What::Exited(pid, ..) if current == Some(pid) && fault::is_off("restart") => {}
             What::Exited(pid, reason, last_words) if current == Some(pid) => {
                 if let Some(entry) = self.entries.get_mut(&domain) {
                     entry.process = None;

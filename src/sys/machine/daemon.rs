@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::Machine;
 use crate::model::{DaemonKind, DomainName, InterfaceName};
 use crate::sys::SysError;
+use crate::sys::fault;
 use crate::sys::netlink::link;
 use crate::sys::process::{Process, Signal};
 
@@ -48,6 +49,9 @@ impl Machine {
 
 fn end_strays(run_dir: &Path, sockets: &BTreeSet<PathBuf>) -> io::Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
+    if fault::is_off("strays") {
+        return Ok(found);
+    }
     let Ok(ours) = std::fs::metadata(run_dir).map(|metadata| metadata.dev()) else { return Ok(found) };
     // A lab or a container may have daemons with the same words in their command line, and another file system behind
     // them. The directory itself may have been removed under the daemon, so its number is not compared.

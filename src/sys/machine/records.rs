@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Machine;
 use crate::model::DomainName;
 use crate::sys::process::ProcessRecord;
-use crate::sys::{SysError, files};
+use crate::sys::{SysError, fault, files};
 
 /// `RUN_DIR/DOMAIN/namespace`: which namespace was published under the domain's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let (text, _) = files::read(path).ok()??;
     match serde_json::from_str(&text) {
         Ok(record) => Some(record),
+        Err(error) if fault::is_off("damaged record") => panic!("{}: {error}", path.display()),
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "ignored a damaged record");
             None
