@@ -8,10 +8,10 @@ UNITDIR ?= $(SYSCONFDIR)/systemd/system
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
 RUN_PACKAGES := bird2 nftables iproute2 iputils-ping procps util-linux
-TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp stayrtr
+TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp stayrtr faketime
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit netns leaks bench build install uninstall packages test-packages
+.PHONY: help demo test lint unit netns leaks faults soak bench build install uninstall packages test-packages
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,7 @@ test: test-packages lint ## everything: format, clippy, docs, unit, golden and n
 lint: ## format, clippy and rustdoc, all warnings being errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features failpoints -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
 unit: ## the tests that need neither root nor daemons
@@ -35,6 +36,14 @@ netns: test-packages ## the tests on the real kernel with real daemons
 
 leaks: test-packages ## everything that must not arrive, sent and looked for; then every protection switched off once
 	.ci/tests leaks
+
+faults: test-packages ## everything that must be survived, done to it; then every protection switched off once
+	.ci/tests faults
+
+SECONDS ?= 600
+SEED ?=
+soak: test-packages ## random faults for SECONDS=600, then nothing has grown
+	$(CARGO) test --locked --features failpoints --test faults -- --soak $(SECONDS) $(SEED)
 
 bench: test-packages ## ratios against wiring by a shell loop, latency of ctl, memory (release build)
 	$(CARGO) build --locked --release

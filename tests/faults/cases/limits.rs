@@ -1,0 +1,139 @@
+//! Descriptors that run out, clocks that jump.
+
+use std::time::Duration;
+
+use super::{Case, case};
+use crate::machine::{CONFIG, RDSUP, eventually, throughout};
+use crate::run::Run;
+use crate::world::World;
+
+pub const CASES: &[Case] = &[
+    case(
+        "EMFILE at the start",
+        "a supervisor that may open few files says so, and the next one completes the work",
+        low_limit,
+    ),
+    case("EMFILE later", "a supervisor that has run out of files recovers when it may open some again", later),
+    case("clock jump", "a clock that jumps changes nothing", clock),
+];
+
+fn low_limit(run: &Run) {
+    let world = World::pairs(run);
+    let machine = &world.machine;
+    let (others, sufferers) = (world.bystanders(), world.sufferers());
+    for limit in [8, 12, 16, 20, 24, 32, 48] {
+        run.survives(
+            &format!("a limit of {limit} files"),
+            || {
+                world.kill_supervisor();
+                let start = format!("ulimit -n {limit}; exec {RDSUP} -c {CONFIG} start --detach");
+                let said = machine.run(&["bash", "-c", &start]);
+                assert!(
+                    said.status.success() || said.to_string().contains("Too many open files"),
+                    "it does not say what is wrong: {said}"
+                );
+                world.kill_supervisor();
+                world.start();
+            },
+            || world.is_whole(),
+            || {
+                assert_eq!(world.sufferers(), sufferers, "a session was reset");
+                world.assert_untouched(&others);
+                world.assert_closed();
+            },
+        );
+    }
+}
+
+fn later(run: &Run) {
+    let world = World::pairs(run);
+    let machine = &world.machine;
+    let others = world.bystanders();
+    let limit = |files: &str| machine.line(&format!("prlimit --pid {} --nofile={files}:", machine.supervisor()));
+    run.survives(
+        "no more files",
+        || {
+            // As many as it has: it keeps those and gets no other.
+            let open = machine.sh("ls /proc/$(pgrep -x rdsup)/fd | wc -l");
+            limit(open.trim());
+            let daemon = machine.bird("a").expect("a has a daemon");
+            machine.line(&format!("kill -9 {daemon}"));
+            for _ in 0..20 {
+                machine.spawn(&[RDSUP, "-c", CONFIG, "status"]);
+            }
+            throughout(Duration::from_secs(4), "forwarding goes on", || world.passes());
+            world.assert_untouched(&others);
+            limit("1000");
+        },
+        || world.session_is_up(),
+        || {
+            eventually(run.patience, "all is as it was", || world.is_whole());
+            world.assert_untouched(&others);
+            machine.rdsup("status").ok();
+        },
+    );
+}
+
+/// Where the false time is read from.
+const TIME: &str = "/srv/machine/time";
+
+fn clock(run: &Run) {
+    let world = World::pairs(run);
+    let machine = &world.machine;
+    let (others, sufferers) = (world.bystanders(), world.sufferers());
+    world.kill_supervisor();
+    machine.write(TIME, "+0\n");
+    // Only the wall clock: the monotonic one does not jump.
+    let library = machine.sh("ls /usr/lib/*/faketime/libfaketime.so.1");
+    let preload = format!("LD_PRELOAD={}", library.trim());
+    let start = [
+        "env",
+        &preload,
+        &format!("FAKETIME_TIMESTAMP_FILE={TIME}"),
+        "FAKETIME_NO_CACHE=1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+        RDSUP,
+        "-c",
+        CONFIG,
+        "start",
+        "--detach",
+    ];
+    machine.run(&start).ok();
+    assert!(
+        machine.sh("grep -c faketime /proc/$(pgrep -x rdsup)/maps").trim() != "0",
+        "the supervisor does not see the false time"
+    );
+    for jump in ["+10y", "-10y", "+1h", "-1h", "+0"] {
+        run.survives(
+            &format!("the clock jumps to {jump}"),
+            || {
+                machine.write(TIME, &format!("{jump}\n"));
+                machine.rdsup("apply").ok();
+                machine.rdsup("status").ok();
+            },
+            || world.is_whole(),
+            || {
+                assert_eq!(world.sufferers(), sufferers, "a session was reset");
+                throughout(Duration::from_secs(1), "nothing happens", || world.bystanders() == others);
+            },
+        );
+    }
+    // What it watches it still restarts, without waiting for years.
+    machine.write(TIME, "-10y\n");
+    let daemon = machine.bird("a").expect("a has a daemon");
+    run.survives(
+        "kill -9 of a daemon after a jump",
+        || drop(machine.line(&format!("kill -9 {daemon}"))),
+        || machine.bird("a").is_some_and(|new| new != daemon) && world.session_is_up(),
+        || {
+            eventually(run.patience, "all is as it was", || world.is_whole());
+            world.assert_untouched(&others);
+        },
+    );
+    // And with the clock of now, another supervisor takes it over.
+    let sufferers = world.sufferers();
+    world.kill_supervisor();
+    world.start();
+    eventually(run.patience, "all is as it was", || world.is_whole());
+    assert_eq!(world.sufferers(), sufferers, "a session was reset");
+}

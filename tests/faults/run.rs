@@ -1,0 +1,119 @@
+//! One run of a case: what it has done so far, and how long it waits.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Failed;
+
+use crate::cases::Case;
+use crate::report::Line;
+use crate::said::eventually;
+
+/// How long a network may take to be as it was. Figures are printed; this only ends a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// The same where the case is expected to fail.
+const IMPATIENCE: Duration = Duration::from_secs(8);
+
+/// See the module.
+pub struct Run {
+    /// What the supervisor's FAILPOINTS say all the time: protections that are off.
+    pub failpoints: &'static str,
+    /// How long to wait for a recovery.
+    pub patience: Duration,
+    times: Cell<usize>,
+    survived: Cell<usize>,
+    recovery: RefCell<Vec<u64>>,
+}
+
+/// How a run ended.
+pub struct Ended {
+    pub line: Line,
+    /// Whether the fault was done at all: a case that fails before it says nothing.
+    pub struck: bool,
+}
+
+impl Run {
+    /// Does something to the network, measures how long it takes until `recovered` holds, and then looks at everything else
+    /// with `check`, which fails by itself.
+    #[track_caller]
+    pub fn survives(
+        &self,
+        what: &str,
+        strike: impl FnOnce(),
+        mut recovered: impl FnMut() -> bool,
+        check: impl FnOnce(),
+    ) {
+        self.times.set(self.times.get() + 1);
+        let begin = Instant::now();
+        strike();
+        eventually(self.patience, &format!("recovered from: {what}"), &mut recovered);
+        let took = begin.elapsed();
+        check();
+        self.survived(took);
+    }
+
+    /// Counts a fault that is about to be done; for cases that do several at once.
+    pub fn strikes(&self) {
+        self.times.set(self.times.get() + 1);
+    }
+
+    /// Counts one that was survived.
+    pub fn survived(&self, took: Duration) {
+        self.survived.set(self.survived.get() + 1);
+        self.recovery.borrow_mut().push(u64::try_from(took.as_millis()).expect("less than a few million years"));
+    }
+
+    /// Adds what was counted elsewhere: by a worker that has a machine of its own.
+    pub fn add(&self, part: &Self) {
+        self.times.set(self.times.get() + part.times.get());
+        self.survived.set(self.survived.get() + part.survived.get());
+        self.recovery.borrow_mut().extend(part.recovery.borrow().iter());
+    }
+
+    /// A run with the program as it is.
+    pub fn plain() -> Self {
+        Self::with("", PATIENCE)
+    }
+
+    /// A run with a protection switched off.
+    pub fn without(failpoints: &'static str) -> Self {
+        Self::with(failpoints, IMPATIENCE)
+    }
+
+    fn with(failpoints: &'static str, patience: Duration) -> Self {
+        Self { failpoints, patience, times: Cell::new(0), survived: Cell::new(0), recovery: RefCell::default() }
+    }
+
+    /// Runs a case to its end, however it ends.
+    pub fn finish(self, case: &Case) -> Ended {
+        let begin = Instant::now();
+        let failure = catch_unwind(AssertUnwindSafe(|| (case.run)(&self))).err().map(|panic| words(&*panic));
+        let line = Line {
+            fault: case.fault.to_owned(),
+            noticed: None,
+            times: self.times.get(),
+            survived: self.survived.get(),
+            recovery: self.recovery.into_inner(),
+            failure,
+            seconds: begin.elapsed().as_secs_f64(),
+        };
+        Ended { struck: line.times > 0, line }
+    }
+}
+
+/// What a panic said.
+pub fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic").to_owned()
+}
+
+/// The verdict of a test on its line.
+pub fn verdict(line: &Line) -> Result<(), Failed> {
+    match &line.failure {
+        None => Ok(()),
+        Some(words) => Err(words.as_str().into()),
+    }
+}
