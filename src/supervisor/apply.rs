@@ -57,12 +57,19 @@ pub struct Outcome {
 struct Broken {
     domains: BTreeSet<DomainName>,
     interfaces: BTreeSet<(DomainName, InterfaceName)>,
+    /// Domains that should go and of which something stays.
+    kept: BTreeSet<DomainName>,
 }
 
 impl Outcome {
     /// Whether `domain` lacks what everything else in it needs, its filter above all.
     pub fn is_broken(&self, domain: &DomainName) -> bool {
         self.broken.domains.contains(domain)
+    }
+
+    /// Of these domains something stays that should go: what tells of them stays too.
+    pub fn keep(&mut self, domains: impl IntoIterator<Item = DomainName>) {
+        self.broken.kept.extend(domains);
     }
 }
 
@@ -90,6 +97,7 @@ pub async fn stage<H: Hands>(
         outcome.failed.extend(part.failed);
         outcome.broken.domains.extend(part.broken.domains);
         outcome.broken.interfaces.extend(part.broken.interfaces);
+        outcome.broken.kept.extend(part.broken.kept);
     }
 }
 
@@ -135,6 +143,9 @@ impl Broken {
     /// Whether everything that a step builds upon is sound.
     fn permits(&self, step: &Step) -> bool {
         let domain = &step.domain;
+        if matches!(step.action, Action::RemoveNamespace | Action::RemovePath { .. }) {
+            return !self.kept.contains(domain);
+        }
         if is_teardown(&step.action) {
             return true;
         }
@@ -151,6 +162,10 @@ impl Broken {
     fn note(&mut self, stage: Stage, step: &Step) {
         match (stage, &step.action) {
             (Stage::Files | Stage::Namespaces, _) => drop(self.domains.insert(step.domain.clone())),
+            // A namespace takes along what is still in it, and without its files nobody would look for it again.
+            (Stage::RemoveDomains, _) | (_, Action::ReturnInterface { .. }) => {
+                self.kept.insert(step.domain.clone());
+            }
             (_, Action::AddVeth { ends, .. }) => {
                 self.interfaces.extend(ends.iter().map(|end| (end.domain.clone(), end.interface.clone())));
             }
@@ -164,7 +179,8 @@ impl Broken {
     }
 }
 
-/// Taking away goes on whatever has failed: the more is gone the better.
+/// Taking away goes on whatever has failed: the more is gone the better. What a domain is found by again goes last, and only
+/// with all the rest.
 fn is_teardown(action: &Action) -> bool {
     matches!(
         action,
@@ -261,6 +277,32 @@ mod tests {
         let lines: Vec<&str> = done["a"].iter().map(String::as_str).collect();
         assert!(lines.contains(&"ip -n a link set rd-c up") && !lines.contains(&"ip -n a link set rd-b up"));
         assert_eq!(done["c"], ["ip netns exec c nft -f /f", "ip -n c link set rd-a up"]);
+    }
+
+    #[tokio::test]
+    async fn a_domain_that_cannot_be_removed_whole_can_be_found_again() {
+        for refused in ["link set wan netns 1", "netns delete a"] {
+            let (interface, path) = (InterfaceName::new("wan").unwrap(), "/run/rdsup/a");
+            let mut steps = Vec::new();
+            for domain in ["a", "b"] {
+                let back = Action::ReturnInterface { name: interface.clone() };
+                steps.push((Stage::RemoveLinks, step(domain, back)));
+                steps.push((Stage::RemoveDomains, step(domain, Action::RemoveNamespace)));
+                steps.push((Stage::RemoveDomains, step(domain, Action::RemovePath { path: path.into() })));
+            }
+            let plan = Plan { steps, ..Plan::default() };
+            let hands = Arc::new(FakeHands { refused, done: Mutex::default() });
+            let mut outcome = Outcome::default();
+            for (each, domains) in plan.stages() {
+                stage(&hands, each, domains, &mut outcome).await;
+            }
+            let done = hands.done.lock().unwrap().clone();
+            let a = done.get("a").cloned().unwrap_or_default();
+            assert!(!a.iter().any(|line| line.starts_with("rm")), "{refused}: {a:?}");
+            assert!(!refused.contains("wan") || a.is_empty(), "{a:?}");
+            // `b` refuses the first too, since every interface has that name here.
+            assert_eq!(done.contains_key("b"), !refused.contains("wan"));
+        }
     }
 
     #[tokio::test]

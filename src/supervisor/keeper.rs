@@ -168,7 +168,7 @@ impl Keeper {
         let mut started = Vec::new();
         for (stage, domains) in todo.stages() {
             match stage {
-                Stage::StopDaemons => self.stop_daemons(domains.keys(), &mut applied).await,
+                Stage::StopDaemons => outcome.keep(self.stop_daemons(domains.keys(), &mut applied).await),
                 Stage::Daemons => {
                     recover.extend(self.end_strays(domains.keys()).await);
                     let mut steps: Vec<Step> = domains.into_values().flatten().collect();
@@ -258,7 +258,12 @@ impl Keeper {
         }
     }
 
-    async fn stop_daemons(&mut self, domains: impl Iterator<Item = &DomainName>, applied: &mut Applied) {
+    /// Answers with the domains whose daemon is still there.
+    async fn stop_daemons(
+        &mut self,
+        domains: impl Iterator<Item = &DomainName>,
+        applied: &mut Applied,
+    ) -> Vec<DomainName> {
         let domains: BTreeSet<DomainName> = domains.cloned().collect();
         let left = match fault::point("step") {
             Ok(()) => self.processes.stop(&domains).await,
@@ -267,9 +272,10 @@ impl Keeper {
         // They are gone: only a death is of interest here.
         let _ = fault::point("step");
         applied.done += domains.len() - left.len();
-        for domain in left {
-            applied.problem(&domain, "its daemon does not leave, not even when killed".to_owned());
+        for domain in &left {
+            applied.problem(domain, "its daemon does not leave, not even when killed".to_owned());
         }
+        left
     }
 
     /// Daemons of these domains that nobody watches would be in the way of new ones. Answers with the domains that had one.
