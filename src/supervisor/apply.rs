@@ -162,8 +162,9 @@ impl Broken {
     fn note(&mut self, stage: Stage, step: &Step) {
         match (stage, &step.action) {
             (Stage::Files | Stage::Namespaces, _) => drop(self.domains.insert(step.domain.clone())),
-            // A namespace takes along what is still in it, and without its files nobody would look for it again.
-            (Stage::RemoveDomains, _) | (_, Action::ReturnInterface { .. }) => {
+            // A namespace takes along what is still in it; without its files nobody would look for it again, and without its
+            // record an interface would not get what is still missing.
+            (Stage::RemoveDomains | Stage::Restore, _) | (_, Action::ReturnInterface { .. }) => {
                 self.kept.insert(step.domain.clone());
             }
             (_, Action::AddVeth { ends, .. }) => {

@@ -74,7 +74,7 @@ pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
     };
     let mut directories = vec![directory.to_owned()];
     match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if is_none(&error) => return Ok(()),
         entries => {
             for entry in entries? {
                 let entry = entry?;
@@ -162,10 +162,15 @@ pub fn read(path: &Path) -> io::Result<Option<(String, u32)>> {
     Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), data.permissions().mode() & 0o7777)))
 }
 
+/// Whether there is no such directory: nothing of that name, or a file in its place.
+fn is_none(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Regular files directly in a directory, by name; empty if there is no such directory.
 pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if is_none(&error) => return Ok(Vec::new()),
         other => other?,
     };
     let mut files = Vec::new();

@@ -26,11 +26,7 @@ const MUTATIONS: &[Mutation] = &[
         "repair=return",
         "a veth that is deleted, renamed or downed is repaired",
     ),
-    off(
-        "daemons are adopted",
-        "adoption=return",
-        "a supervisor killed while idle is succeeded by one that watches what it left",
-    ),
+    off("daemons are adopted", "adoption=return", "a stop killed before and after each step is completed by the next"),
     off("a recorded process is identified", "identity=return", "a stranger with a recorded pid is never signalled"),
     off(
         "filters come before names and links",
@@ -59,12 +55,15 @@ pub fn trials() -> Vec<Trial> {
                 let ended = Run::without(mutation.failpoints).finish(case);
                 let mut line = ended.line;
                 mutation.protection.clone_into(&mut line.fault);
-                line.failure = match line.failure {
-                    Some(_) if ended.struck => None,
-                    Some(words) => Some(format!("the network does not work without it: {words}")),
-                    None => Some(format!("nothing came of it: {:?} is still survived", case.name)),
+                (line.noticed, line.failure) = match line.failure {
+                    Some(words) if ended.struck => (Some(words), None),
+                    Some(words) => {
+                        (Some(String::new()), Some(format!("the network does not work without it: {words}")))
+                    }
+                    None => {
+                        (Some(String::new()), Some(format!("nothing came of it: {:?} is still survived", case.name)))
+                    }
                 };
-                line.noticed = Some(line.failure.is_none());
                 report::write(&name, &line);
                 verdict(&line)
             })

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Line {
     /// What was done to the network, or the protection that was switched off.
     pub fault: String,
-    /// For a mutation, whether its case failed as it has to.
-    pub noticed: Option<bool>,
+    /// For a mutation, how its case failed, as it has to; empty if it did not.
+    pub noticed: Option<String>,
     /// How often it was done.
     pub times: usize,
     /// How often everything was right afterwards.
@@ -85,13 +85,14 @@ pub fn print() {
             figure(line.worst())
         );
     }
-    println!("\n{:<width$} {:>8}", "protection switched off", "noticed");
+    println!("\n{:<width$} noticed by", "protection switched off");
     for line in &mutations {
-        println!("{:<width$} {:>8}", line.fault, if line.noticed == Some(true) { "yes" } else { "NO" });
+        let how = line.noticed.as_deref().and_then(|words| words.lines().next()).unwrap_or("NOT AT ALL");
+        println!("{:<width$} {how}", line.fault);
     }
     let times: usize = cases.iter().map(|line| line.times).sum();
     let survived: usize = cases.iter().map(|line| line.survived).sum();
-    let noticed = mutations.iter().filter(|line| line.noticed == Some(true)).count();
+    let noticed = mutations.iter().filter(|line| line.failure.is_none()).count();
     println!(
         "\n{} faults, done {times} times, survived {survived} times. {noticed} of {} protections were missed when switched off.",
         cases.len(),

@@ -26,8 +26,8 @@ pub fn counted(machine: &Machine, name: &str) -> usize {
     log.stdout.trim().parse().unwrap_or(0)
 }
 
-/// Does `work` for each number below `count`, by a few workers, each with what `prepare` made for it. The numbers that a
-/// worker gets rise. What they counted is added to `run`; the first failure is the failure of all.
+/// Does `work` for each number below `count`, by a few workers, each with what `prepare` made for it; the largest first, since
+/// what is nearly done is the hardest to complete. What they counted is added to `run`; the first failure is the failure of all.
 pub fn each<T>(
     run: &Run,
     count: usize,
@@ -46,11 +46,11 @@ pub fn each<T>(
                     let panic = catch_unwind(AssertUnwindSafe(|| {
                         let mine = prepare(&part, worker);
                         loop {
-                            let number = next.fetch_add(1, Ordering::Relaxed);
-                            if number >= count {
+                            let done = next.fetch_add(1, Ordering::Relaxed);
+                            if done >= count {
                                 break;
                             }
-                            work(&part, &mine, number);
+                            work(&part, &mine, count - 1 - done);
                         }
                     }));
                     if panic.is_err() {

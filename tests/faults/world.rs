@@ -59,6 +59,9 @@ const INTERFACE: &str =
     ip address add 203.0.113.9/24 dev lan0; ip link set lan0 up
     ip route add 192.0.2.0/24 via 203.0.113.1";
 
+/// Where the false time is read from.
+const TIME: &str = "/srv/machine/time";
+
 /// Everything that says how the network is, in words that are the same in every run: no numbers that the kernel gives out,
 /// no counters, no clocks.
 const STATE: &str = r"
@@ -71,7 +74,7 @@ const STATE: &str = r"
         ip netns exec $n nft -s list ruleset
     done
     echo == host; ip -o link | sed -E 's/^[0-9]+: //; s/ qdisc .*//'; nft -s list ruleset
-    echo == files; find /run/rdsup /var/lib -not -path '*/log*' -not -name '*.ctl' -printf '%p %m %u %y\n' | sort
+    echo == files; find /run/rdsup /var/lib -not -path '*/log*' -not -path '*/generations*' -not -name '*.ctl' -not -name '*.damaged' -printf '%p %m %u %y\n' | sort
     sha1sum /run/rdsup/*/{bird.conf,rdsup.nft}; pgrep -cx bird";
 
 /// A machine with one of them.
@@ -111,6 +114,26 @@ impl World {
     #[track_caller]
     pub fn start(&self) {
         self.start_with("").ok();
+    }
+
+    /// Starts the supervisor with a wall clock that [`World::set_clock`] sets. The monotonic one does not jump.
+    pub fn start_with_false_clock(&self) {
+        self.set_clock("+0");
+        let library = self.machine.sh("ls /usr/lib/*/faketime/libfaketime.so.1");
+        let preload = format!("LD_PRELOAD={}", library.trim());
+        let time = format!("FAKETIME_TIMESTAMP_FILE={TIME}");
+        let no_cache = ["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"];
+        let mut argv = vec!["env", &preload, &time];
+        argv.extend(no_cache);
+        argv.extend([RDSUP, "-c", CONFIG, "start", "--detach"]);
+        self.machine.run(&argv).ok();
+        let seen = self.machine.sh("grep -c faketime /proc/$(pgrep -x rdsup)/maps");
+        assert_ne!(seen.trim(), "0", "the supervisor does not see the false time");
+    }
+
+    /// Sets the false clock, such as `-1h` from now.
+    pub fn set_clock(&self, offset: &str) {
+        self.machine.write(TIME, &format!("{offset}\n"));
     }
 
     /// Runs a verb by itself, with these failpoints.

@@ -4,6 +4,7 @@ use super::supervisors::{after, before};
 use super::{Case, case};
 use crate::machine::eventually;
 use crate::run::Run;
+use crate::sweep::each;
 use crate::world::{CLAIM, PAIRS, World};
 
 pub const CASES: &[Case] = &[
@@ -101,30 +102,32 @@ const DAMAGE: &[(&str, &str)] = &[
 ];
 
 fn truncated(run: &Run) {
-    let world = World::pairs(run);
-    let machine = &world.machine;
-    let others = world.bystanders();
-    let undisturbed = world.state();
-    let files = machine.sh("find /run/rdsup -type f | grep -vE '/run/rdsup/[bcd]/' | sort");
+    let files = World::pairs(&Run::plain()).machine.sh("find /run/rdsup -type f | grep -vE '/run/rdsup/[bcd]/' | sort");
     assert!(files.lines().count() > 6, "few files: {files}");
-    for file in files.lines() {
-        for (what, script) in DAMAGE {
-            run.survives(
-                &format!("{file}: {what}"),
-                || {
-                    world.kill_supervisor();
-                    machine.run(&["bash", "-euc", script, "damage", file]).ok();
-                    world.start();
-                },
-                || world.is_whole(),
-                || {
-                    world.assert_state(&undisturbed);
-                    world.assert_closed();
-                    world.assert_untouched(&others);
-                },
-            );
-        }
-    }
+    let damages: Vec<(&str, &str, &str)> =
+        files.lines().flat_map(|file| DAMAGE.iter().map(move |(what, script)| (file, *what, *script))).collect();
+    let prepare = |part: &Run, _| {
+        let world = World::pairs(part);
+        let (others, undisturbed) = (world.bystanders(), world.state());
+        (world, others, undisturbed)
+    };
+    each(run, damages.len(), prepare, |part, (world, others, undisturbed), number| {
+        let (file, what, script) = damages[number];
+        part.survives(
+            &format!("{file}: {what}"),
+            || {
+                world.kill_supervisor();
+                world.machine.run(&["bash", "-euc", script, "damage", file]).ok();
+                world.start();
+            },
+            || world.is_whole(),
+            || {
+                world.assert_state(undisturbed);
+                world.assert_closed();
+                world.assert_untouched(others);
+            },
+        );
+    });
 }
 
 /// What can happen to the state directory, a shell script.

@@ -74,40 +74,17 @@ fn later(run: &Run) {
     );
 }
 
-/// Where the false time is read from.
-const TIME: &str = "/srv/machine/time";
-
 fn clock(run: &Run) {
     let world = World::pairs(run);
     let machine = &world.machine;
     let (others, sufferers) = (world.bystanders(), world.sufferers());
     world.kill_supervisor();
-    machine.write(TIME, "+0\n");
-    // Only the wall clock: the monotonic one does not jump.
-    let library = machine.sh("ls /usr/lib/*/faketime/libfaketime.so.1");
-    let preload = format!("LD_PRELOAD={}", library.trim());
-    let start = [
-        "env",
-        &preload,
-        &format!("FAKETIME_TIMESTAMP_FILE={TIME}"),
-        "FAKETIME_NO_CACHE=1",
-        "FAKETIME_DONT_FAKE_MONOTONIC=1",
-        RDSUP,
-        "-c",
-        CONFIG,
-        "start",
-        "--detach",
-    ];
-    machine.run(&start).ok();
-    assert!(
-        machine.sh("grep -c faketime /proc/$(pgrep -x rdsup)/maps").trim() != "0",
-        "the supervisor does not see the false time"
-    );
+    world.start_with_false_clock();
     for jump in ["+10y", "-10y", "+1h", "-1h", "+0"] {
         run.survives(
             &format!("the clock jumps to {jump}"),
             || {
-                machine.write(TIME, &format!("{jump}\n"));
+                world.set_clock(jump);
                 machine.rdsup("apply").ok();
                 machine.rdsup("status").ok();
             },
@@ -119,7 +96,7 @@ fn clock(run: &Run) {
         );
     }
     // What it watches it still restarts, without waiting for years.
-    machine.write(TIME, "-10y\n");
+    world.set_clock("-10y");
     let daemon = machine.bird("a").expect("a has a daemon");
     run.survives(
         "kill -9 of a daemon after a jump",

@@ -22,11 +22,11 @@ const OTHER_BIRD: &str =
 fn start_as(machine: &Machine, pid: &str, program: &[&str]) {
     // The kernel counts on from the last one; another process may have been faster.
     let script = r#"pid=$1; shift
-        kill -0 $pid 2>/dev/null && exit 0
         for try in $(seq 100); do
             echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
             "$@" </dev/null >/dev/null 2>&1 &
-            [ $! != $pid ] || exit 0
+            # What is run next must not take the numbers that are wanted next.
+            [ $! != $pid ] || { echo 20000 >/proc/sys/kernel/ns_last_pid; exit 0; }
             kill -9 $!
         done; exit 1"#;
     let mut argv = vec!["bash", "-c", script, "start", pid];
@@ -68,7 +68,11 @@ fn stranger(run: &Run) {
 }
 
 fn reboot(run: &Run) {
-    let old = World::pairs(run);
+    let old = World::new(run, &format!("{PAIRS}{CLAIM}{BYSTANDERS}"));
+    // Numbers that are free in the other machine.
+    old.machine.sh("echo 5000 >/proc/sys/kernel/ns_last_pid");
+    old.start();
+    old.settled();
     let files = old.machine.sh("cd /; tar -cf - run/rdsup var/lib/rdsup 2>/dev/null | base64");
     let pids: Vec<String> = ["a", "b", "c", "d"].iter().filter_map(|domain| old.machine.bird(domain)).collect();
     let undisturbed = old.state();

@@ -1,5 +1,6 @@
 //! The cases, each named by the sentence that it proves.
 
+mod confirm;
 mod daemons;
 pub mod drift;
 mod files;
@@ -28,9 +29,18 @@ const fn case(fault: &'static str, name: &'static str, run: fn(&Run)) -> Case {
 
 /// Every case.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [daemons::CASES, supervisors::CASES, drift::CASES, files::CASES, limits::CASES, requests::CASES, machines::CASES]
-        .into_iter()
-        .flatten()
+    [
+        daemons::CASES,
+        supervisors::CASES,
+        drift::CASES,
+        files::CASES,
+        limits::CASES,
+        requests::CASES,
+        confirm::CASES,
+        machines::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// One test for each.

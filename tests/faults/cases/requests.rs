@@ -18,7 +18,7 @@ fn concurrent(run: &Run) {
     let world = World::pairs(run);
     let machine = &world.machine;
     let (others, sufferers) = (world.bystanders(), world.sufferers());
-    let ends = || machine.sh("grep -c 'rdsup.toml applied' /run/rdsup/log/rdsup.log || true");
+    let ends = || machine.sh("grep -c 'request apply begins' /run/rdsup/log/rdsup.log || true");
     let before: usize = ends().trim().parse().expect("a number");
     let verbs: [&[&str]; 5] = [&["apply"], &["status"], &["plan"], &["ctl", "a", "show", "protocols"], &["apply"]];
     let begin = Instant::now();
