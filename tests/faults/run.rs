@@ -26,6 +26,8 @@ pub struct Run {
     times: Cell<usize>,
     survived: Cell<usize>,
     recovery: RefCell<Vec<u64>>,
+    /// What was done last: to be named when it was not survived.
+    last: RefCell<String>,
 }
 
 /// How a run ended.
@@ -47,6 +49,7 @@ impl Run {
         check: impl FnOnce(),
     ) {
         self.times.set(self.times.get() + 1);
+        what.clone_into(&mut self.last.borrow_mut());
         let begin = Instant::now();
         strike();
         eventually(self.patience, &format!("recovered from: {what}"), &mut recovered);
@@ -66,8 +69,11 @@ impl Run {
         self.recovery.borrow_mut().push(u64::try_from(took.as_millis()).expect("less than a few million years"));
     }
 
-    /// Adds what was counted elsewhere: by a worker that has a machine of its own.
-    pub fn add(&self, part: &Self) {
+    /// Adds what was counted elsewhere: by a worker that has a machine of its own, and that may have failed.
+    pub fn add(&self, part: &Self, failed: bool) {
+        if failed {
+            self.last.replace(part.last.take());
+        }
         self.times.set(self.times.get() + part.times.get());
         self.survived.set(self.survived.get() + part.survived.get());
         self.recovery.borrow_mut().extend(part.recovery.borrow().iter());
@@ -84,13 +90,21 @@ impl Run {
     }
 
     fn with(failpoints: &'static str, patience: Duration) -> Self {
-        Self { failpoints, patience, times: Cell::new(0), survived: Cell::new(0), recovery: RefCell::default() }
+        Self {
+            failpoints,
+            patience,
+            times: Cell::new(0),
+            survived: Cell::new(0),
+            recovery: RefCell::default(),
+            last: RefCell::default(),
+        }
     }
 
     /// Runs a case to its end, however it ends.
     pub fn finish(self, case: &Case) -> Ended {
         let begin = Instant::now();
-        let failure = catch_unwind(AssertUnwindSafe(|| (case.run)(&self))).err().map(|panic| words(&*panic));
+        let failure = catch_unwind(AssertUnwindSafe(|| (case.run)(&self))).err();
+        let failure = failure.map(|panic| format!("{}: {}", self.last.take(), words(&*panic)));
         let line = Line {
             fault: case.fault.to_owned(),
             noticed: None,

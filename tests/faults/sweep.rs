@@ -64,7 +64,7 @@ pub fn each<T>(
     });
     let mut failed = None;
     for (part, panic) in parts {
-        run.add(&part);
+        run.add(&part, panic.is_some() && failed.is_none());
         failed = failed.or(panic);
     }
     if let Some(panic) = failed {
