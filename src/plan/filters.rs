@@ -22,7 +22,7 @@
 use std::collections::BTreeSet;
 
 use super::desired::DesiredDomain;
-use super::observed::{NamespaceState, ObservedDomain};
+use super::observed::ObservedDomain;
 use super::planner::Planner;
 use super::stages::Stage;
 use super::step::Action;
@@ -48,7 +48,7 @@ impl Planner<'_> {
 
     fn changes(&self, name: &DomainName, wanted: &DesiredDomain) -> bool {
         let seen = self.seen(name);
-        let stands = name.is_host() || seen.namespace == NamespaceState::Ours;
+        let stands = name.is_host() || seen.namespace.is_ours();
         let text = seen.filter.as_ref().map(|filter| filter.text.as_deref());
         stands && text.is_some_and(|text| text != Some(&*wanted.filter.text) || !seen.stacked.is_empty())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Layout;
 use super::planner::Planner;
 use super::stages::Conflict;
-use super::step::Action;
+use super::step::{Action, Sysctl};
 use crate::model::{Domain, Family};
 
 /// Lets IPv4 packets go from any interface to any other.
@@ -26,15 +26,20 @@ pub(super) fn sysctls(host: &Domain) -> BTreeMap<String, String> {
     keys.into_iter().filter(|(family, _)| wanted(*family)).map(|(_, key)| (key.to_owned(), "1".to_owned())).collect()
 }
 
+/// Whether a sysctl makes a router of the machine. Setting it for one interface is enough for the kernel to drop the routes
+/// of all.
+pub(super) fn makes_forward(sysctl: &Sysctl) -> bool {
+    let key = &sysctl.key;
+    key.starts_with("net/ipv6/conf/") && key.ends_with("/forwarding") && sysctl.value == "1"
+}
+
 impl Planner<'_> {
     /// What the planned steps would take from others in the host.
     pub(super) fn host_conflicts(&mut self) {
         let host = Layout::host();
         let Some(wanted) = self.desired.domains.get(&host) else { return };
-        // Setting it for one interface is enough for the kernel to drop the routes of all.
-        let forwards = |key: &str| key.starts_with("net/ipv6/conf/") && key.ends_with("/forwarding");
         let turns_on = |action: &Action| match action {
-            Action::SetSysctls { values, .. } => values.iter().any(|it| forwards(&it.key) && it.value == "1"),
+            Action::SetSysctls { values, .. } => values.iter().any(makes_forward),
             _ => false,
         };
         let planned =

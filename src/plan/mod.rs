@@ -3,8 +3,11 @@
 //! [`Desired`] is built from the model and the rendered files, [`Observed`] is read from the machine, and the plan is
 //! their difference as a list of [`Step`]s. Nothing here touches the machine.
 
+mod around;
 mod build;
+mod daemons;
 mod desired;
+mod drift;
 #[cfg(test)]
 mod fake;
 mod filters;
@@ -23,10 +26,12 @@ mod tests;
 #[cfg(test)]
 mod touched_tests;
 
+pub use around::plan_around;
 pub use desired::{
     Desired, DesiredDaemon, DesiredDomain, DesiredFile, DesiredFilter, DesiredInterface, DesiredVeth, FileOwner,
     FileText, InterfaceKind, VethEnd,
 };
+pub use drift::found;
 pub use filters::STACKED;
 pub use host::IPV6_FORWARDING;
 pub use layout::Layout;

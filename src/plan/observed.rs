@@ -60,8 +60,18 @@ pub enum NamespaceState {
     Absent,
     /// It is marked as made by this run directory; for `host`, always.
     Ours,
+    /// It is ours and lives, and nothing has its name any more, as after `umount` or `ip netns delete`: it was found through
+    /// what is in it.
+    Unnamed,
     /// It exists and is not marked as ours; the text says what was found.
     Foreign(String),
+}
+
+impl NamespaceState {
+    /// Whether there is a namespace and it is ours, under its name or not.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Ours | Self::Unnamed)
+    }
 }
 
 /// The `inet rdsup` table as it was found.

@@ -5,13 +5,11 @@ use std::path::Path;
 
 use super::desired::{Desired, DesiredDomain, DesiredInterface, DesiredVeth, InterfaceKind, VethEnd};
 use super::host::FORWARDING_MEANS;
-use super::observed::{
-    InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedLink, RouteSpec,
-};
+use super::observed::{InterfaceRecord, NamespaceState, Observed, ObservedDomain, ObservedLink, RouteSpec};
 use super::stages::{Conflict, Missing, Plan, Stage};
 use super::step::{Action, Step, Sysctl};
 use super::{FileOwner, Layout};
-use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
+use crate::model::{DomainName, InterfaceName, Origin};
 
 /// Computes what leads from `observed` to `desired`. An empty `desired` takes everything down.
 ///
@@ -19,37 +17,8 @@ use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
 ///
 /// Everything that stands in the way; nothing may be done then.
 pub fn plan(desired: &Desired, observed: &Observed, layout: &Layout) -> Result<Plan, Vec<Conflict>> {
-    let mut planner = Planner {
-        desired,
-        observed,
-        layout,
-        stack: false,
-        steps: Vec::new(),
-        missing: Vec::new(),
-        bare: Vec::new(),
-        conflicts: Vec::new(),
-    };
-    planner.stack = planner.must_stack();
-    for (name, domain) in &observed.domains {
-        if !desired.domains.contains_key(name) {
-            planner.remove_domain(name, domain);
-        }
-    }
-    for (name, domain) in &desired.domains {
-        planner.domain(name, domain);
-    }
-    for veth in &desired.veths {
-        planner.veth(veth);
-    }
-    planner.host_conflicts();
-    if planner.conflicts.is_empty() {
-        let mut steps = planner.steps;
-        // A stable sort: within a stage and a domain the order of planning is the order of doing.
-        steps.sort_by_key(|(stage, _)| *stage);
-        Ok(Plan { steps, missing: planner.missing, bare: planner.bare })
-    } else {
-        Err(planner.conflicts)
-    }
+    let planner = Planner::new(desired, observed, layout);
+    if planner.conflicts.is_empty() { Ok(planner.plan()) } else { Err(planner.conflicts) }
 }
 
 pub(super) struct Planner<'a> {
@@ -58,7 +27,9 @@ pub(super) struct Planner<'a> {
     pub(super) layout: &'a Layout,
     /// Whether filters that change are stacked on the old ones first.
     pub(super) stack: bool,
-    steps: Vec<(Stage, Step)>,
+    /// Ends of links that have something of others in the way, at this end or at the other.
+    pub(super) blocked: BTreeSet<VethEnd>,
+    pub(super) steps: Vec<(Stage, Step)>,
     missing: Vec<Missing>,
     pub(super) bare: Vec<InterfaceName>,
     pub(super) conflicts: Vec<Conflict>,
@@ -68,6 +39,42 @@ pub(super) struct Planner<'a> {
 static NOTHING: ObservedDomain = ObservedDomain::absent();
 
 impl<'a> Planner<'a> {
+    /// Has planned everything, whatever stands in the way.
+    pub(super) fn new(desired: &'a Desired, observed: &'a Observed, layout: &'a Layout) -> Self {
+        let mut planner = Self {
+            desired,
+            observed,
+            layout,
+            stack: false,
+            blocked: BTreeSet::new(),
+            steps: Vec::new(),
+            missing: Vec::new(),
+            bare: Vec::new(),
+            conflicts: Vec::new(),
+        };
+        planner.stack = planner.must_stack();
+        planner.blocked = planner.blocked_ends();
+        for (name, domain) in &observed.domains {
+            if !desired.domains.contains_key(name) {
+                planner.remove_domain(name, domain);
+            }
+        }
+        for (name, domain) in &desired.domains {
+            planner.domain(name, domain);
+        }
+        for veth in &desired.veths {
+            planner.veth(veth);
+        }
+        planner.host_conflicts();
+        planner
+    }
+
+    pub(super) fn plan(mut self) -> Plan {
+        // A stable sort: within a stage and a domain the order of planning is the order of doing.
+        self.steps.sort_by_key(|(stage, _)| *stage);
+        Plan { steps: self.steps, missing: self.missing, bare: self.bare }
+    }
+
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().map(|(_, step)| step)
     }
@@ -126,6 +133,9 @@ impl<'a> Planner<'a> {
             let managed = route.dev.as_ref().filter(|dev| wanted.interfaces.contains_key(*dev));
             let rebuilt = managed
                 .is_some_and(|dev| !self.stays_up(name, dev) || loses_address(dev, &wanted.interfaces[dev], seen));
+            if managed.is_some_and(|dev| self.is_out_of_reach(name, dev)) {
+                continue;
+            }
             if (rebuilt || !seen.routes.contains(route)) && !self.waits(name, wanted, route) {
                 self.push(Stage::Routes, name, wanted.origin, Action::AddRoute(route.clone()));
             }
@@ -152,6 +162,7 @@ impl<'a> Planner<'a> {
             && self.desired.veths.iter().all(|veth| {
                 !veth.ends.iter().any(|end| &end.domain == domain && &end.interface == interface)
                     || self.veth_stands(veth)
+                    || self.is_blocked(domain, interface)
             })
     }
 
@@ -197,6 +208,10 @@ impl<'a> Planner<'a> {
         if create {
             self.push(stage, name, wanted.origin, Action::PublishNamespace);
         }
+        if seen.namespace == NamespaceState::Unnamed {
+            let cause = "the name was gone, the namespace was not";
+            self.push_because(stage, name, wanted.origin, Action::PublishNamespace, cause);
+        }
     }
 
     fn interface(
@@ -212,6 +227,10 @@ impl<'a> Planner<'a> {
                 Some(link) => Some(link),
                 None if self.claim(domain, name, wanted) => None,
                 None => return,
+            },
+            InterfaceKind::Link if self.is_blocked(domain, name) => match seen.links.get(name) {
+                Some(link) if self.is_ours(link) => Some(link),
+                _ => return,
             },
             InterfaceKind::Link => seen.links.get(name).filter(|_| self.end_stands(domain, name)),
         };
@@ -305,22 +324,17 @@ impl<'a> Planner<'a> {
     }
 
     fn veth(&mut self, veth: &DesiredVeth) {
-        if self.veth_stands(veth) {
+        if self.veth_stands(veth) || self.blocks(veth) {
             return;
         }
         for end in &veth.ends {
             let Some(link) = self.seen(&end.domain).links.get(&end.interface) else { continue };
-            if self.is_ours(link) {
-                if link.up {
-                    let action = Action::SetDown { name: end.interface.clone() };
-                    self.push_because(Stage::Unlink, &end.domain, veth.origin, action, "its other end is gone");
-                }
-                let action = Action::RemoveLink { name: end.interface.clone() };
-                self.push_because(Stage::RemoveLinks, &end.domain, veth.origin, action, "its other end is gone");
-            } else {
-                let (domain, interface) = (end.domain.clone(), end.interface.clone());
-                self.conflicts.push(Conflict::ForeignInterface { domain, interface, origin: veth.origin });
+            if link.up {
+                let action = Action::SetDown { name: end.interface.clone() };
+                self.push_because(Stage::Unlink, &end.domain, veth.origin, action, "its other end is gone");
             }
+            let action = Action::RemoveLink { name: end.interface.clone() };
+            self.push_because(Stage::RemoveLinks, &end.domain, veth.origin, action, "its other end is gone");
         }
         let action = Action::AddVeth { ends: veth.ends.clone(), mtu: self.mtu_of(veth) };
         self.push(Stage::Links, &veth.ends[0].domain, veth.origin, action);
@@ -330,46 +344,12 @@ impl<'a> Planner<'a> {
         let end = &veth.ends[0];
         self.desired.domains.get(&end.domain)?.interfaces.get(&end.interface)?.mtu
     }
-
-    fn daemon(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
-        let socket = self.layout.socket(name, DaemonKind::Bird);
-        match (&wanted.daemon, &seen.daemon) {
-            (Some(daemon), ObservedDaemon::Stopped) => {
-                let action = Action::StartDaemon { config: daemon.config.clone(), socket };
-                self.push(Stage::Daemons, name, wanted.origin, action);
-            }
-            (Some(daemon), ObservedDaemon::Running { config, .. }) => {
-                let text = wanted.files.iter().find(|file| file.path == daemon.config).map(|file| &*file.text);
-                if config.as_deref() != text {
-                    let action = Action::ReloadDaemon { socket: socket.clone() };
-                    self.push(Stage::Daemons, name, wanted.origin, action);
-                }
-                if lost_source(wanted, seen) {
-                    let cause = "a source address was gone, and the routes that use it";
-                    let action = Action::ResyncDaemon { socket };
-                    self.push_because(Stage::Daemons, name, wanted.origin, action, cause);
-                }
-            }
-            (None, ObservedDaemon::Running { .. }) => {
-                self.push(Stage::StopDaemons, name, wanted.origin, Action::StopDaemon { socket });
-            }
-            (None, ObservedDaemon::Stopped) => {}
-        }
-    }
 }
 
 /// Whether the plan takes an address from an interface. Of IPv4 the kernel keeps no route through one that has none left, even
 /// if it gets another address right after.
 fn loses_address(name: &InterfaceName, wanted: &DesiredInterface, seen: &ObservedDomain) -> bool {
     seen.links.get(name).is_some_and(|link| !link.own_addresses.is_subset(&wanted.addresses))
-}
-
-/// Whether the domain lacks an address that its routes have as their source.
-fn lost_source(wanted: &DesiredDomain, seen: &ObservedDomain) -> bool {
-    let lo = InterfaceName::loopback();
-    let Some(wanted) = wanted.interfaces.get(&lo) else { return false };
-    let there = seen.links.get(&lo).map(|link| &link.addresses);
-    there.is_none_or(|there| !wanted.addresses.is_subset(there))
 }
 
 fn sysctl_changes(wanted: &BTreeMap<String, String>, seen: &BTreeMap<String, String>) -> Vec<Sysctl> {

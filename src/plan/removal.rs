@@ -127,7 +127,7 @@ impl<'a> Planner<'a> {
             if seen.filter.is_some() {
                 self.push(Stage::RemoveDomains, name, none, Action::RemoveFilter);
             }
-        } else if seen.namespace == NamespaceState::Ours {
+        } else if seen.namespace.is_ours() {
             for (interface, link) in &seen.links {
                 if self.is_ours(link) {
                     self.drop_link(name, interface, link);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Layout;
 use super::step::Step;
 use crate::model::{DomainName, InterfaceName, Origin};
 
@@ -112,6 +113,14 @@ impl Conflict {
             | Self::ForeignInterface { origin, .. }
             | Self::LosesDefaultRoute { origin, .. }
             | Self::RoutedByOthers { origin, .. } => *origin,
+        }
+    }
+
+    /// The domain that lacks something because of it.
+    pub fn domain(&self) -> DomainName {
+        match self {
+            Self::ForeignNamespace { domain, .. } | Self::ForeignInterface { domain, .. } => domain.clone(),
+            Self::LosesDefaultRoute { .. } | Self::RoutedByOthers { .. } => Layout::host(),
         }
     }
 

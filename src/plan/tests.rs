@@ -16,7 +16,7 @@ pub(super) fn name(name: &str) -> DomainName {
     DomainName::new(name).unwrap()
 }
 
-fn interface(name: &str) -> InterfaceName {
+pub(super) fn interface(name: &str) -> InterfaceName {
     InterfaceName::new(name).unwrap()
 }
 
@@ -86,7 +86,7 @@ pub(super) fn three_domains() -> Desired {
 }
 
 /// A desired state in which `private` claims `eth1`, and a host that has it.
-fn with_claimed_interface() -> (Desired, Observed) {
+pub(super) fn with_claimed_interface() -> (Desired, Observed) {
     let mut desired = three_domains();
     let eth1 = DesiredInterface {
         kind: InterfaceKind::Physical,
@@ -285,8 +285,9 @@ fn an_interface_that_nobody_marked_is_left_alone() {
 
 /// Ways in which a running network can be damaged from outside.
 #[derive(Clone, Debug)]
-enum Damage {
+pub(super) enum Damage {
     Namespace,
+    Name,
     Filter,
     ForgetFilter,
     Stacked,
@@ -299,9 +300,10 @@ enum Damage {
     ExtraLink,
 }
 
-fn damage() -> impl Strategy<Value = (usize, Damage)> {
+pub(super) fn damage() -> impl Strategy<Value = (usize, Damage)> {
     let kinds = prop_oneof![
         Just(Damage::Namespace),
+        Just(Damage::Name),
         Just(Damage::Filter),
         Just(Damage::ForgetFilter),
         Just(Damage::Stacked),
@@ -316,7 +318,7 @@ fn damage() -> impl Strategy<Value = (usize, Damage)> {
     (0..3usize, kinds)
 }
 
-fn inflict(observed: &mut Observed, victim: usize, damage: &Damage) {
+pub(super) fn inflict(observed: &mut Observed, victim: usize, damage: &Damage) {
     let label = name(["internet", "private", "hostile"][victim]);
     let remove_peers = |observed: &mut Observed, gone: Vec<ObservedLink>| {
         for (domain, other) in gone.into_iter().filter_map(|link| link.peer) {
@@ -334,6 +336,8 @@ fn inflict(observed: &mut Observed, victim: usize, damage: &Damage) {
             domain.files = gone.files;
             remove_peers(observed, gone.links.into_values().collect());
         }
+        Damage::Name if domain.namespace.is_ours() => domain.namespace = NamespaceState::Unnamed,
+        Damage::Name => {}
         Damage::Filter => domain.filter = None,
         Damage::ForgetFilter => domain.filter.iter_mut().for_each(|filter| filter.text = None),
         Damage::Stacked => drop(domain.stacked.insert(super::STACKED.to_owned())),

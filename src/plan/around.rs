@@ -1,0 +1,158 @@
+//! Planning around what stands in the way, for repairs.
+//!
+//! Who applies a file is told of a conflict before anything is touched. A repair comes unasked, and what someone did to one
+//! domain must not keep the others from being mended: so everything is planned that does not concern what stands in the way.
+
+use std::collections::BTreeSet;
+
+use super::desired::{Desired, DesiredVeth, VethEnd};
+use super::host::makes_forward;
+use super::observed::{NamespaceState, Observed};
+use super::planner::Planner;
+use super::stages::{Conflict, Plan};
+use super::step::{Action, Step};
+use super::{Layout, Stage};
+use crate::model::{DomainName, InterfaceName};
+
+/// Computes what leads from `observed` to `desired` as far as nothing of others stands in the way, and what does.
+pub fn plan_around(desired: &Desired, observed: &Observed, layout: &Layout) -> (Plan, Vec<Conflict>) {
+    let mut planner = Planner::new(desired, observed, layout);
+    let conflicts = std::mem::take(&mut planner.conflicts);
+    let host = Layout::host();
+    for conflict in &conflicts {
+        match conflict {
+            Conflict::LosesDefaultRoute { .. } => planner.steps.retain_mut(|(_, step)| {
+                let Action::SetSysctls { values, .. } = &mut step.action else { return true };
+                if step.domain == host {
+                    values.retain(|value| !makes_forward(value));
+                }
+                !values.is_empty()
+            }),
+            Conflict::RoutedByOthers { .. } => {
+                let starts = |step: &Step| step.domain == host && matches!(step.action, Action::StartDaemon { .. });
+                planner.steps.retain(|(stage, step)| *stage != Stage::Daemons || !starts(step));
+            }
+            // For these nothing was planned.
+            Conflict::ForeignNamespace { .. } | Conflict::ForeignInterface { .. } => {}
+        }
+    }
+    (planner.plan(), conflicts)
+}
+
+impl Planner<'_> {
+    /// Both ends of each link that has a foreign namespace or interface in its place.
+    pub(super) fn blocked_ends(&self) -> BTreeSet<VethEnd> {
+        let in_the_way = |end: &VethEnd| {
+            let seen = self.seen(&end.domain);
+            matches!(seen.namespace, NamespaceState::Foreign(_)) || self.is_foreign(end)
+        };
+        let blocked = self.desired.veths.iter().filter(|veth| veth.ends.iter().any(in_the_way));
+        blocked.flat_map(|veth| veth.ends.iter().cloned()).collect()
+    }
+
+    fn is_foreign(&self, end: &VethEnd) -> bool {
+        self.seen(&end.domain).links.get(&end.interface).is_some_and(|link| !self.is_ours(link))
+    }
+
+    /// Whether an interface is an end of a link that cannot be made.
+    pub(super) fn is_blocked(&self, domain: &DomainName, interface: &InterfaceName) -> bool {
+        self.blocked.contains(&VethEnd { domain: domain.clone(), interface: interface.clone() })
+    }
+
+    /// Whether an interface is such an end and not there, or someone else's: nothing can be put on it.
+    pub(super) fn is_out_of_reach(&self, domain: &DomainName, interface: &InterfaceName) -> bool {
+        let ours = self.seen(domain).links.get(interface).is_some_and(|link| self.is_ours(link));
+        !ours && self.is_blocked(domain, interface)
+    }
+
+    /// Whether a link cannot be made, and notes what is in its way.
+    pub(super) fn blocks(&mut self, veth: &DesiredVeth) -> bool {
+        for end in veth.ends.iter().filter(|end| self.is_foreign(end)).cloned().collect::<Vec<_>>() {
+            let VethEnd { domain, interface } = end;
+            self.conflicts.push(Conflict::ForeignInterface { domain, interface, origin: veth.origin });
+        }
+        veth.ends.iter().any(|end| self.blocked.contains(end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::{carry_out, damage, inflict, interface, layout, lines, name, with_claimed_interface};
+    use super::super::{ObservedDomain, ObservedLink, plan};
+    use super::*;
+
+    /// Puts something of others in the way of one domain: a namespace of its name, seen with or without the links that ours still
+    /// has, or an interface of a link's name.
+    fn obstruct(observed: &mut Observed, victim: usize, obstacle: usize) {
+        let label = name(["internet", "private", "hostile"][victim]);
+        if obstacle == 2 {
+            let end = interface(if victim == 0 { "rd-private" } else { "rd-internet" });
+            inflict_end_gone(observed, &label, &end);
+            let bridge = ObservedLink { kind: "bridge".to_owned(), mtu: 9000, ..ObservedLink::default() };
+            observed.domains.get_mut(&label).unwrap().links.insert(end, bridge);
+            return;
+        }
+        let namespace = NamespaceState::Foreign("it has no table inet rdsup".to_owned());
+        let foreign = ObservedDomain { namespace, ..ObservedDomain::default() };
+        let ours = observed.domains.insert(label, foreign).unwrap();
+        for (domain, end) in ours.links.into_values().filter_map(|link| link.peer) {
+            let Some(domain) = observed.domains.get_mut(&domain) else { continue };
+            if obstacle == 0 {
+                domain.links.remove(&end);
+                domain.routes.retain(|route| route.dev.as_ref() != Some(&end));
+            } else if let Some(link) = domain.links.get_mut(&end) {
+                link.peer = None;
+            }
+        }
+    }
+
+    fn inflict_end_gone(observed: &mut Observed, label: &DomainName, end: &InterfaceName) {
+        let domain = observed.domains.get_mut(label).unwrap();
+        domain.routes.retain(|route| route.dev.as_ref() != Some(end));
+        let Some((peer, other)) = domain.links.remove(end).and_then(|gone| gone.peer) else { return };
+        let peer = observed.domains.get_mut(&peer).unwrap();
+        peer.links.remove(&other);
+        peer.routes.retain(|route| route.dev.as_ref() != Some(&other));
+    }
+
+    /// What is not rdsup's: foreign namespaces with all that is seen in them, and bridges.
+    fn foreign_things(observed: &Observed) -> Vec<String> {
+        let namespaces =
+            observed.domains.iter().filter(|(_, domain)| matches!(domain.namespace, NamespaceState::Foreign(_)));
+        let bridges = observed.domains.iter().flat_map(|(name, domain)| {
+            domain
+                .links
+                .iter()
+                .filter(|(_, link)| link.kind == "bridge")
+                .map(move |(end, link)| format!("{name} {end} {link:?}"))
+        });
+        namespaces.map(|(name, domain)| format!("{name} {domain:?}")).chain(bridges).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_others_put_in_the_way_of_one_domain_keeps_no_other_from_being_mended(
+            damages in prop::collection::vec(damage(), 0..8),
+            victim in 0..3usize,
+            obstacle in 0..3usize,
+        ) {
+            let (desired, mut observed) = with_claimed_interface();
+            let up = plan(&desired, &observed, &layout()).unwrap();
+            carry_out(&mut observed, &up);
+            for (victim, damage) in &damages {
+                inflict(&mut observed, *victim, damage);
+            }
+            obstruct(&mut observed, victim, obstacle);
+            prop_assert!(plan(&desired, &observed, &layout()).is_err(), "who applies is told");
+            let (repair, conflicts) = plan_around(&desired, &observed, &layout());
+            prop_assert!(!conflicts.is_empty());
+            let before = foreign_things(&observed);
+            carry_out(&mut observed, &repair);
+            prop_assert_eq!(foreign_things(&observed), before, "nothing of others was touched");
+            let (second, _) = plan_around(&desired, &observed, &layout());
+            prop_assert_eq!(lines(&second), Vec::<String>::new());
+        }
+    }
+}
