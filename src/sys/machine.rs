@@ -3,13 +3,16 @@
 mod daemon;
 mod execute;
 mod filter;
+mod held;
 mod host;
+mod mend;
 mod observe;
 mod ownership;
 mod peers;
 mod records;
 mod rehearsal;
 
+pub use mend::Mended;
 pub use records::digest;
 
 use std::collections::HashMap;
@@ -40,6 +43,10 @@ pub struct Machine {
 struct Held {
     /// Namespaces that have no name yet: this is all that keeps them alive.
     unnamed: HashMap<DomainName, Namespace>,
+    /// Namespaces that have, or had, their name: they outlive `umount` and `ip netns delete`.
+    published: HashMap<DomainName, Namespace>,
+    /// Held while a domain's filter is changed, so that a table is never put back while another is loaded.
+    filters: HashMap<DomainName, Arc<tokio::sync::Mutex<()>>>,
     /// Namespaces in which a filter was rehearsed, with its text: those that will be the domains'.
     rehearsed: HashMap<DomainName, (Namespace, String)>,
     /// The filters that namespaces without a name have already.
@@ -83,13 +90,16 @@ impl Machine {
         self.owners
     }
 
-    /// The domain's namespace: the host's, one that has no name yet, or that of the name. Whose it is is not asked.
+    /// The domain's namespace: the host's, one that is held, or that of the name. Whose the last is is not asked.
     pub fn namespace(&self, domain: &DomainName) -> Result<Namespace, SysError> {
         if domain.is_host() {
             return Ok(self.host.clone());
         }
-        if let Some(unnamed) = self.held().unnamed.get(domain) {
-            return Ok(unnamed.clone());
+        {
+            let held = self.held();
+            if let Some(namespace) = held.unnamed.get(domain).or_else(|| held.published.get(domain)) {
+                return Ok(namespace.clone());
+            }
         }
         self.named(domain)?.ok_or_else(|| SysError::NoNamespace { domain: domain.clone() })
     }

@@ -19,6 +19,7 @@ pub mod privilege;
 pub mod process;
 pub mod sandbox;
 pub mod sysctl;
+pub mod watch;
 
 pub use error::{StepError, SysError};
-pub use machine::{Machine, digest};
+pub use machine::{Machine, Mended, digest};

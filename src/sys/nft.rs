@@ -4,7 +4,7 @@ mod generation;
 mod tables;
 
 pub use generation::{Probe, probe_here};
-pub use tables::{Table, tables_here};
+pub use tables::{Table, has_ours, tables_here};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -4,6 +4,7 @@
 
 mod activity;
 mod identity;
+mod limits;
 mod mounts;
 mod pipe;
 mod record;
@@ -12,6 +13,7 @@ mod search;
 
 pub use activity::Activity;
 pub use identity::Identity;
+pub use limits::raise_file_limit;
 pub use mounts::{MountPlan, NAME_SERVICES};
 pub use pipe::OutputPipe;
 pub use record::{ProcessRecord, boot_id, start_time};
@@ -318,6 +320,7 @@ impl Spawn {
                 if !unshare.is_empty() {
                     netns::leave_for_good(unshare)?;
                 }
+                limits::restore()?;
                 if let Some(maps) = &maps {
                     maps.write()?;
                 }
@@ -346,15 +349,6 @@ impl Spawn {
 /// Makes what this process creates from now on writable by its owner alone, whatever it inherited.
 pub fn set_umask() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-}
-
-/// Lets this process have as many open files as it may: each domain takes a few.
-pub fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    // Where it cannot be raised, the error comes when a file cannot be opened, and says so.
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
 }
 
 /// Leaves open for the program only its standard input, output and error. Makes a system call only.

@@ -130,8 +130,7 @@ impl Machine {
     async fn publish(&self, domain: &DomainName) -> Result<(), SysError> {
         let unnamed = self.held().unnamed.get(domain).cloned();
         let Some(namespace) = unnamed else {
-            // Published before: the step is done if the name is there.
-            return self.namespace(domain).map(|_| ());
+            return self.publish_again(domain).await;
         };
         let failed = |error| SysError::io(format!("name the namespace {domain}"), error);
         let visited = namespace.clone();
@@ -143,9 +142,20 @@ impl Machine {
         // The note comes first: without it a namespace whose table is flushed could not be told from a foreign one.
         records::write(&directory.join(records::NAMESPACE), &self.namespace_record(probe))?;
         let name = domain.as_str().to_owned();
-        blocking(move || namespace.publish(&name)).await.map_err(failed)?;
-        self.held().unnamed.remove(domain);
+        let named = namespace.clone();
+        blocking(move || named.publish(&name)).await.map_err(failed)?;
+        let mut held = self.held();
+        held.unnamed.remove(domain);
+        held.published.insert(domain.clone(), namespace);
         Ok(())
+    }
+
+    /// Published before: the step is done if the name is there.
+    async fn publish_again(&self, domain: &DomainName) -> Result<(), SysError> {
+        let namespace = self.namespace(domain)?;
+        let name = domain.as_str().to_owned();
+        let published = blocking(move || namespace.publish(&name)).await;
+        published.map_err(|error| SysError::io(format!("name the namespace {domain}"), error))
     }
 
     async fn remove_namespace(&self, domain: &DomainName) -> Result<(), SysError> {
@@ -153,6 +163,7 @@ impl Machine {
             // Each would keep the namespace alive.
             let mut held = self.held();
             held.unnamed.remove(domain);
+            held.published.remove(domain);
             held.connections.remove(domain);
         }
         let name = domain.as_str().to_owned();

@@ -17,6 +17,18 @@ impl Machine {
         text: &str,
         stacked: &BTreeSet<String>,
     ) -> Result<(), SysError> {
+        let _alone = self.lock_filter(domain).await;
+        self.load_alone(domain, path, text, stacked).await
+    }
+
+    /// The same for who has the lock.
+    pub(super) async fn load_alone(
+        &self,
+        domain: &DomainName,
+        path: &Path,
+        text: &str,
+        stacked: &BTreeSet<String>,
+    ) -> Result<(), SysError> {
         let namespace = self.namespace(domain)?;
         // A namespace without a name is nobody else's to change.
         let rehearsed = self.has_rehearsed(domain, text);
@@ -47,6 +59,7 @@ impl Machine {
     }
 
     pub(super) async fn stack_filter(&self, domain: &DomainName, path: &Path, text: &str) -> Result<(), SysError> {
+        let _alone = self.lock_filter(domain).await;
         let namespace = self.namespace(domain)?;
         write(path, text, None).await?;
         let before = self.probe(domain, &namespace).await?.generation;
@@ -55,6 +68,7 @@ impl Machine {
     }
 
     pub(super) async fn unstack_filters(&self, domain: &DomainName, tables: &BTreeSet<String>) -> Result<(), SysError> {
+        let _alone = self.lock_filter(domain).await;
         let namespace = self.namespace(domain)?;
         let before = self.probe(domain, &namespace).await?.generation;
         nft::delete_tables(&namespace, tables).await?;
@@ -63,6 +77,7 @@ impl Machine {
     }
 
     pub(super) async fn remove_filter(&self, domain: &DomainName) -> Result<(), SysError> {
+        let _alone = self.lock_filter(domain).await;
         nft::delete(&self.namespace(domain)?).await?;
         for name in [records::FILTER, records::FILTER_LOADED] {
             remove_path(self.domain_dir(domain).join(name)).await?;

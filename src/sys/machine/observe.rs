@@ -81,7 +81,13 @@ impl Machine {
         physical: &BTreeSet<InterfaceName>,
     ) -> Result<Found, SysError> {
         let mut observed = ObservedDomain { files: self.files_of(&domain, wanted)?, ..ObservedDomain::default() };
-        let Some(namespace) = self.named(&domain)? else {
+        let named = self.named(&domain)?;
+        let unnamed = named.is_none();
+        let found = match named {
+            Some(namespace) => Some(namespace),
+            None => self.lost(&domain).await,
+        };
+        let Some(namespace) = found else {
             observed.daemon = self.daemon_of(&domain, None);
             return Ok(Found { domain, observed, namespace: None, links: Vec::new() });
         };
@@ -92,11 +98,15 @@ impl Machine {
             .map_err(|error| SysError::io(format!("enter the namespace {domain}"), error))?;
         let probe = probe.map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
         let tables = tables.map_err(|error| SysError::io(format!("read the tables of {domain}"), error))?;
-        let filter = self.filter_of(&domain, &namespace, probe).await?;
-        observed.namespace = self.whose(&domain, probe, &filter);
+        let filter = self.filter_of(&domain, &namespace, probe, &tables).await?;
+        observed.namespace = match self.whose(&domain, probe, &filter) {
+            NamespaceState::Ours if unnamed => NamespaceState::Unnamed,
+            state => state,
+        };
         if matches!(observed.namespace, NamespaceState::Foreign(_)) {
             return Ok(Found { domain, observed, namespace: None, links: Vec::new() });
         }
+        self.hold(&domain, &namespace);
         observed.filter = filter.observed();
         observed.stacked = self.stacked_in(&domain, tables);
         let links = self.read_tables(&domain, &namespace, wanted, physical, &mut observed).await?;
@@ -192,7 +202,7 @@ impl Machine {
         }
     }
 
-    fn interface_records(&self) -> Result<BTreeMap<InterfaceName, InterfaceRecord>, SysError> {
+    pub(super) fn interface_records(&self) -> Result<BTreeMap<InterfaceName, InterfaceRecord>, SysError> {
         let directory = self.layout.interface_records();
         let paths = files::list(&directory).map_err(|error| SysError::path("read", &directory, error))?;
         Ok(paths

@@ -36,6 +36,7 @@ impl Machine {
         domain: &DomainName,
         namespace: &Namespace,
         probe: Probe,
+        tables: &[Table],
     ) -> Result<Filter, SysError> {
         let directory = self.domain_dir(domain);
         let record: Option<FilterRecord> = records::read(&directory.join(records::FILTER_LOADED));
@@ -45,9 +46,17 @@ impl Machine {
             Some(record) if unchanged(record) => None,
             // Whoever may not ask for the generation may not list either: an ordinary user looking at the host.
             None if probe.generation.is_none() && domain.is_host() => return Ok(Filter::Absent),
-            _ => match nft::list(namespace).await? {
-                None => return Ok(Filter::Absent),
-                listing => listing,
+            // Known without running a program: what is lost is to be put back even where none can be run.
+            _ if probe.generation.is_some() && !nft::has_ours(tables) => return Ok(Filter::Absent),
+            known => match nft::list(namespace).await {
+                Ok(None) => return Ok(Filter::Absent),
+                Ok(listing) => listing,
+                // It is ours, and not known to be what it was: it is loaded again, and if that fails too it is told.
+                Err(error) if known.is_some() => {
+                    tracing::warn!(%domain, "{error}");
+                    return Ok(Filter::There { listing: None, text: None });
+                }
+                Err(error) => return Err(error),
             },
         };
         let stands =
@@ -136,11 +145,11 @@ impl Machine {
     pub async fn namespace_state(&self, domain: &DomainName) -> Result<NamespaceState, SysError> {
         let Some(namespace) = self.named(domain)? else { return Ok(NamespaceState::Absent) };
         let visited = namespace.clone();
-        let probe = blocking(move || visited.run(nft::probe_here))
+        let (probe, tables) = blocking(move || visited.run(|| (nft::probe_here(), nft::tables_here())))
             .await
-            .and_then(|probe| probe)
+            .and_then(|(probe, tables)| Ok((probe?, tables?)))
             .map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
-        let filter = self.filter_of(domain, &namespace, probe).await?;
+        let filter = self.filter_of(domain, &namespace, probe, &tables).await?;
         Ok(self.whose(domain, probe, &filter))
     }
 }

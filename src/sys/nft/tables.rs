@@ -34,6 +34,11 @@ pub struct Table {
     pub comment: String,
 }
 
+/// Whether our table is among them.
+pub fn has_ours(tables: &[Table]) -> bool {
+    tables.iter().any(|table| table.name == super::TABLE[1])
+}
+
 /// Every table of the family `inet` in the namespace of the calling thread; none without the privilege to ask.
 pub fn tables_here() -> io::Result<Vec<Table>> {
     let socket = Socket::new(NETLINK_NETFILTER)?;
