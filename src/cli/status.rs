@@ -40,6 +40,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     if let Some(name) = &args.domain {
         let names: Vec<String> = report.domains.iter().map(|domain| domain.name.to_string()).collect();
         report.domains.retain(|domain| &domain.name == name);
+        report.repairs.retain(|repair| &repair.domain == name);
         if report.domains.is_empty() {
             let failure = Failure::new(format!("there is no domain {name}")).exit(Exit::Usage);
             return Err(failure.hint(format!("there are: {}", names.join(", "))));
@@ -116,7 +117,7 @@ fn for_people(report: &StatusReport, one: bool) -> String {
             links.row(health, cells.map(str::to_owned));
         }
     }
-    tables.extend([links, drops(report, one)]);
+    tables.extend([links, drops(report, one), repairs(report, jiff::Timestamp::now())]);
     let tables: Vec<String> = tables.iter().filter(|table| !table.is_empty()).map(Table::text).collect();
     text += &tables.join("\n");
     let problems = report.problems.iter().map(|problem| ("", problem)).chain(
@@ -147,6 +148,18 @@ fn remarks(report: &StatusReport, generation: &GenerationStatus) -> Vec<String> 
         .file_differs
         .then(|| format!("{} is not what runs; see: rdsup diff, rdsup plan, rdsup apply", report.config.display()));
     waits.into_iter().chain(differs).collect()
+}
+
+/// What was not as it should be, the last first. It is well again, so it is told and is no problem.
+fn repairs(report: &StatusReport, now: jiff::Timestamp) -> Table {
+    let mut table = Table::new(&["DOMAIN", "FOUND AND REPAIRED", ">AGO", ">TOOK"]);
+    for repair in report.repairs.iter().rev() {
+        let ago = u64::try_from(now.duration_since(repair.at).as_secs()).unwrap_or_default();
+        let took = format!("{} ms", repair.milliseconds);
+        let found = output::harmless(&repair.found.join("; "));
+        table.row(Health::Good, [repair.domain.to_string(), found, output::duration(ago), took]);
+    }
+    table
 }
 
 /// What was dropped. Of one domain with the other end of each link, and with what the reason means.
@@ -294,6 +307,7 @@ mod tests {
                 confirm_within: Some(252),
                 file_differs: true,
             }),
+            repairs: Vec::new(),
         };
         report.conclude();
         report
@@ -345,6 +359,32 @@ INTERFACE   PEER     DROPPED BECAUSE  PACKETS   BYTES  THAT IS
 rd-private  private  spoofed               12  1.5 kB  source not accepted from there
 ";
         assert!(text.ends_with(wanted), "{text}");
+    }
+
+    #[test]
+    fn what_was_repaired_is_told_the_last_first_and_is_no_problem() {
+        let mut report = report();
+        report.domains.truncate(1);
+        let at = |second| jiff::Timestamp::from_second(second).expect("a time");
+        let repair = |second: i64, found: &[&str], milliseconds: u64| crate::control::Repair {
+            at: at(second),
+            domain: report.domains[0].name.clone(),
+            found: found.iter().map(|words| (*words).to_owned()).collect(),
+            milliseconds,
+        };
+        report.repairs = vec![
+            repair(1_000_000, &["link rd-private was gone"], 31),
+            repair(1_000_070, &["rd-private was down", "sysctl net.ipv4.ip_forward was altered"], 17),
+        ];
+        report.conclude();
+        assert!(is_ready(&report, None));
+        let wanted = "\
+DOMAIN    FOUND AND REPAIRED                                              AGO   TOOK
+internet  rd-private was down; sysctl net.ipv4.ip_forward was altered     30s  17 ms
+internet  link rd-private was gone                                     1m 40s  31 ms
+";
+        let text = anstream::adapter::strip_str(&repairs(&report, at(1_000_100)).text()).to_string();
+        assert_eq!(text, wanted);
     }
 
     #[test]

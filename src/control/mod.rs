@@ -23,6 +23,6 @@ pub use frame::{FrameCodec, LARGEST_FRAME};
 pub use peer::{Caller, group_id};
 pub use protocol::{
     Asked, CallError, CtlAnswer, DaemonStatus, DomainState, DomainStatus, Drop, ErrorKind, GenerationReport,
-    GenerationStatus, LinkStatus, Reply, Request, StatusReport,
+    GenerationStatus, LinkStatus, Repair, Reply, Request, StatusReport,
 };
 pub use server::{Handler, Progress, Server};

@@ -246,6 +246,9 @@ pub struct StatusReport {
     /// The generation in force; none where it cannot be noted.
     #[serde(default)]
     pub generation: Option<GenerationStatus>,
+    /// What was found to be other than it should be, and was repaired: the last ones of the last day.
+    #[serde(default)]
+    pub repairs: Vec<Repair>,
 }
 
 /// The generation in force.
@@ -338,6 +341,19 @@ impl DomainState {
             Self::Stopping => "stopping",
         }
     }
+}
+
+/// Something that was not as it should be in one domain, and was repaired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    /// When.
+    pub at: jiff::Timestamp,
+    /// Where.
+    pub domain: DomainName,
+    /// What was found, in words for people.
+    pub found: Vec<String>,
+    /// From when the kernel told of it, or else from when it was looked for, until it was well again.
+    pub milliseconds: u64,
 }
 
 /// One routing daemon.

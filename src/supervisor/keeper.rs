@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use super::apply::{self, FailedStep, Hands, Outcome};
 use super::prepare::Prepared;
 use super::processes::Processes;
+use super::repair::{self, Repairs};
 use super::report::count;
 use crate::model::{DaemonKind, DomainName};
 use crate::plan::{
-    Action, Conflict, Desired, Layout, Observed, ObservedDaemon, ObservedDomain, Plan, Stage, Step, plan,
+    Action, Conflict, Desired, Layout, Observed, ObservedDaemon, ObservedDomain, Plan, Stage, Step, plan, plan_around,
 };
 use crate::sys::{Machine, SysError, fault};
 
@@ -63,7 +64,7 @@ impl Applied {
         self.failed.push(FailedStep { step, error });
     }
 
-    fn problem(&mut self, domain: &DomainName, words: String) {
+    pub(super) fn problem(&mut self, domain: &DomainName, words: String) {
         let words_of_domain = self.problems.entry(domain.clone()).or_default();
         if !words_of_domain.contains(&words) {
             words_of_domain.push(words);
@@ -73,7 +74,7 @@ impl Applied {
 
 /// Why the machine is brought to something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
+pub(super) enum Reason {
     /// Somebody asked for it, and waits to hear whether it worked.
     Order,
     /// It was that, and is no longer.
@@ -83,18 +84,20 @@ enum Reason {
 /// Keeps one machine as one file wants it.
 pub struct Keeper {
     machine: Arc<Machine>,
-    layout: Layout,
     /// The routing daemons.
     pub processes: Processes,
+    /// What was repaired lately.
+    pub repairs: Repairs,
+    pub(super) layout: Layout,
     /// What should be there: empty before the first apply and after the teardown.
-    desired: Desired,
+    pub(super) desired: Desired,
 }
 
 impl Keeper {
     /// A keeper that wants nothing yet.
     pub fn new(machine: Arc<Machine>, layout: Layout) -> Self {
         let processes = Processes::new(machine.clone(), layout.clone());
-        Self { machine, layout, processes, desired: Desired::default() }
+        Self { machine, layout, processes, repairs: Repairs::default(), desired: Desired::default() }
     }
 
     /// The machine.
@@ -103,7 +106,7 @@ impl Keeper {
     }
 
     /// What is there now. What was wanted before counts too, so that it can be removed.
-    async fn observe(&self, desired: &Desired) -> Result<Observed, SysError> {
+    pub(super) async fn observe(&self, desired: &Desired) -> Result<Observed, SysError> {
         let mut scope = self.desired.clone();
         scope.domains.extend(desired.domains.clone());
         self.machine.observe(&scope).await
@@ -126,14 +129,6 @@ impl Keeper {
         Ok(applied)
     }
 
-    /// Brings the machine back to what it should be.
-    pub async fn repair(&mut self) -> Result<Applied, KeepError> {
-        if fault::is_off("repair") {
-            return Ok(Applied::default());
-        }
-        self.bring_to(self.desired.clone(), Reason::Drift).await
-    }
-
     /// Takes everything down.
     pub async fn tear_down(&mut self) -> Result<Applied, KeepError> {
         let applied = self.bring_to(Desired::default(), Reason::Order).await?;
@@ -144,12 +139,22 @@ impl Keeper {
     async fn bring_to(&mut self, desired: Desired, reason: Reason) -> Result<Applied, KeepError> {
         let observed = self.observe(&desired).await?;
         let todo = plan(&desired, &observed, &self.layout).map_err(KeepError::Conflicts)?;
-        let mut recover = known_domains(&observed);
-        self.adopt(&observed);
+        self.carry_out(&desired, &observed, todo, reason).await
+    }
+
+    /// Does what was planned, and observes again.
+    pub(super) async fn carry_out(
+        &mut self,
+        desired: &Desired,
+        observed: &Observed,
+        todo: Plan,
+        reason: Reason,
+    ) -> Result<Applied, KeepError> {
+        let mut recover = known_domains(observed);
+        self.adopt(observed);
         let mut applied = Applied::default();
         for missing in &todo.missing {
-            let words = format!("interface {} is not there; it will be claimed when it appears", missing.interface);
-            applied.problem(&missing.domain, words);
+            applied.problem(&missing.domain, repair::is_missing(missing));
         }
         for name in &todo.bare {
             let words = format!(
@@ -182,7 +187,7 @@ impl Keeper {
                         if reason == Reason::Drift && self.processes.is_coming(&step.domain) {
                             continue;
                         }
-                        self.daemon_step(&step, &desired, &recover, &mut applied).await;
+                        self.daemon_step(&step, desired, &recover, &mut applied).await;
                         started.push(step);
                     }
                 }
@@ -190,7 +195,7 @@ impl Keeper {
                 _ => apply::stage(&self.machine, stage, domains, &mut outcome).await,
             }
             if stage == Stage::Namespaces {
-                self.quarantine(&outcome, &observed).await;
+                self.quarantine(&outcome, observed).await;
             }
         }
         applied.done += outcome.done;
@@ -200,7 +205,7 @@ impl Keeper {
         if reason == Reason::Order {
             self.await_daemons(started, &mut applied).await;
         }
-        self.verify(&desired, &mut applied).await;
+        self.verify(desired, &mut applied).await;
         self.machine.rest();
         Ok(applied)
     }
@@ -223,20 +228,18 @@ impl Keeper {
         Err(KeepError::Filters(std::mem::take(&mut outcome.failed)))
     }
 
-    /// A domain that was linked and whose filter is gone and cannot be loaded loses its links rather than be open. One whose
-    /// new filter cannot be loaded has its old one, and whatever was stacked on it.
+    /// A domain whose filter is gone and cannot be loaded loses its links and its interfaces rather than be open. One whose new
+    /// filter cannot be loaded has its old one, and whatever was stacked on it.
     async fn quarantine(&self, outcome: &Outcome, observed: &Observed) {
         let is_open = |name: &DomainName, domain: &ObservedDomain| {
-            outcome.is_broken(name) && domain.filter.as_ref().is_none_or(|filter| filter.text.is_none())
+            outcome.is_broken(name)
+                && domain.namespace.is_ours()
+                && domain.filter.as_ref().is_none_or(|filter| filter.text.is_none())
         };
-        for (name, domain) in observed.domains.iter().filter(|(name, domain)| is_open(name, domain)) {
-            for interface in domain.links.iter().filter(|(_, link)| link.group == crate::plan::LINK_GROUP) {
-                let action = Action::SetDown { name: interface.0.clone() };
-                let cause = Some("its packet filter could not be loaded".to_owned());
-                let step = Step { domain: name.clone(), action, cause, origin: crate::model::Origin::default() };
-                if let Err(error) = Hands::execute(&*self.machine, &step).await {
-                    tracing::error!(domain = %name, "{step}: {error}");
-                }
+        for (name, _) in observed.domains.iter().filter(|(name, domain)| is_open(name, domain)) {
+            tracing::error!(domain = %name, "its packet filter could not be loaded: what leads into it goes down");
+            if let Err(error) = self.machine.close(name).await {
+                tracing::error!(domain = %name, "{error}");
             }
         }
     }
@@ -364,8 +367,12 @@ impl Keeper {
 
     /// Observes again: what is still to do was not done, whatever the kernel said.
     async fn verify(&self, desired: &Desired, applied: &mut Applied) {
-        match self.plan(desired).await {
-            Ok(rest) => {
+        match self.observe(desired).await {
+            Ok(observed) => {
+                let (rest, conflicts) = plan_around(desired, &observed, &self.layout);
+                for conflict in conflicts {
+                    applied.problem(&conflict.domain(), repair::in_the_way(&conflict));
+                }
                 for step in rest.steps() {
                     let is_daemon = matches!(step.action, Action::StartDaemon { .. });
                     // A daemon that is being restarted is reported by its own state.
@@ -381,8 +388,7 @@ impl Keeper {
 
 /// Domains that were there before: their kernel routes may be those of a daemon that was lost.
 fn known_domains(observed: &Observed) -> BTreeSet<DomainName> {
-    let there = |state: &crate::plan::NamespaceState| *state == crate::plan::NamespaceState::Ours;
-    observed.domains.iter().filter(|(_, domain)| there(&domain.namespace)).map(|(name, _)| name.clone()).collect()
+    observed.domains.iter().filter(|(_, domain)| domain.namespace.is_ours()).map(|(name, _)| name.clone()).collect()
 }
 
 fn count_domains(plan: &Plan) -> usize {

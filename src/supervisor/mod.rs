@@ -3,24 +3,30 @@
 //! ```text
 //!  signals ──▶┌────────────┐  observe, plan, carry out   ┌──────────┐
 //!  requests ─▶│ run::Loop  │────────────────────────────▶│  Keeper  │──▶ sys::Machine
-//!  time ─────▶│            │◀── happenings ──────────────│ Processes│──▶ routing daemons
-//!             └─────┬──────┘                             └──────────┘
+//!  Drift ────▶│            │◀── happenings ──────────────│ Processes│──▶ routing daemons
+//!    ▲        └─────┬──────┘                             └──────────┘
+//!    └─ events and time; filters are put back beside the loop (guard)
 //!                   └──▶ View ──▶ Requests (what only looks is answered without the loop)
 //! ```
 //!
-//! There is one loop and nothing else changes the machine, so requests are carried out one after the other. `prepare`
-//! turns a file (or a generation that was kept, see `sources`) into something that can be applied, `validate` has it read by
-//! the daemons' parsers, `apply` carries out the stages of a plan, `processes` feeds the supervision machines.
+//! There is one loop, and nothing else changes the machine but `guard`, which puts back filters that were lost. So requests
+//! are carried out one after the other. `prepare` turns a file (or a generation that was kept, see `sources`) into something
+//! that can be applied, `validate` has it read by the daemons' parsers, `apply` carries out the stages of a plan,
+//! `processes` feeds the supervision machines.
 
 mod apply;
 mod commands;
+mod drift;
 mod generations;
+mod guard;
 mod keeper;
 mod logging;
 mod opening;
 mod outlook;
+mod pace;
 mod prepare;
 mod processes;
+mod repair;
 mod report;
 mod requests;
 mod resets;

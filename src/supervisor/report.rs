@@ -46,6 +46,7 @@ pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) ->
         run_dir: view.layout.run_dir.clone(),
         domains,
         generation: generation(view),
+        repairs: view.repairs.clone(),
         ..StatusReport::default()
     };
     report.conclude();

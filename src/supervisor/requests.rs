@@ -17,7 +17,7 @@ use super::prepare::Prepared;
 use super::processes::ProcessReport;
 use super::report;
 use crate::control::access::{AccessRules, ctl_access};
-use crate::control::{Asked as Domains, CallError, Caller, CtlTarget, Handler, Progress, Reply, Request, ctl};
+use crate::control::{Asked as Domains, CallError, Caller, CtlTarget, Handler, Progress, Repair, Reply, Request, ctl};
 use crate::daemons::Peers;
 use crate::history::Pending;
 use crate::model::{DomainName, Network};
@@ -86,6 +86,8 @@ pub struct View {
     pub pending: Option<Pending>,
     /// A digest of the text in force.
     pub text: u64,
+    /// What was repaired lately.
+    pub repairs: Vec<Repair>,
 }
 
 impl View {
@@ -111,6 +113,7 @@ impl View {
             generation: generations.in_force().map(|generation| (generation.number, generation.at)),
             pending: generations.pending().cloned(),
             text: digest(&prepared.snapshot.text),
+            repairs: keeper.repairs.lately(Timestamp::now()),
         }
     }
 

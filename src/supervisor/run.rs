@@ -9,10 +9,11 @@ use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::Instant;
 
 use super::apply::FailedStep;
 use super::commands::Asked;
+use super::drift::Drift;
 use super::generations::Generations;
 use super::keeper::{Applied, KeepError, Keeper};
 use super::opening::{Opened, first, open};
@@ -29,9 +30,6 @@ use crate::sys::files::{self, Owners};
 use crate::sys::generations::Store;
 use crate::sys::lock::RunDirLock;
 use crate::sys::{Machine, SysError};
-
-/// How often the machine is compared with what it should be. Observing 50 domains takes about 25 ms.
-const REPAIR_EVERY: Duration = Duration::from_secs(5);
 
 /// How the supervisor is to run.
 #[derive(Clone, Debug)]
@@ -149,9 +147,24 @@ pub async fn run(options: Options, on_ready: impl FnOnce(&Applied) + 'static) ->
         server.serve(handler, async { drop(closed.await) }).await;
     });
     let ready = Readiness { started, wait: options.wait, on_ready: Some(Box::new(on_ready)) };
-    let mut looping =
-        Loop { options, keeper, prepared, generations, rules, applied, view, signals, inbox, ready, revert_at: None };
+    let drift = Drift::new(&keeper).await;
+    let mut looping = Loop {
+        options,
+        keeper,
+        drift,
+        prepared,
+        generations,
+        rules,
+        applied,
+        view,
+        signals,
+        inbox,
+        ready,
+        revert_at: None,
+    };
     let end = looping.run().await;
+    // What is taken down on purpose is not put back.
+    looping.drift.stop().await;
     let torn_down = matches!(end, End::TearDown(_));
     let result = match end {
         End::Leave => {
@@ -206,6 +219,7 @@ pub async fn tear_down(layout: &Layout, verbosity: logging::Verbosity) -> Result
 pub(super) struct Loop {
     pub(super) options: Options,
     pub(super) keeper: Keeper,
+    drift: Drift,
     pub(super) prepared: Prepared,
     pub(super) generations: Generations,
     pub(super) rules: Arc<AccessRules>,
@@ -235,8 +249,6 @@ const ESTABLISHED_WITHIN: Duration = Duration::from_mins(1);
 
 impl Loop {
     async fn run(&mut self) -> End {
-        let mut clock = interval_at(Instant::now() + REPAIR_EVERY, REPAIR_EVERY);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.tell_if_ready().await;
         loop {
             let pending = self.ready.on_ready.is_some();
@@ -244,7 +256,10 @@ impl Loop {
             tokio::select! {
                 happening = self.keeper.processes.next() => self.keeper.processes.handle(happening),
                 Some(signal) = self.signals.next() => match signal {
-                    SIGHUP => drop(self.apply(Asked::signal(), &Progress::nobody()).await),
+                    SIGHUP => {
+                        let _ = self.apply(Asked::signal(), &Progress::nobody()).await;
+                        self.drift.applied(&self.keeper).await;
+                    }
                     SIGINT if self.options.interactive => return End::TearDown(None),
                     _ => return End::Leave,
                 },
@@ -256,9 +271,12 @@ impl Loop {
                 () = tokio::time::sleep(ASK_EVERY), if pending => self.tell_if_ready().await,
                 () = tokio::time::sleep_until(confirm_until.unwrap_or_else(Instant::now)), if confirm_until.is_some() => {
                     self.expire().await;
+                    self.drift.applied(&self.keeper).await;
                 }
-                _ = clock.tick() => {
-                    self.repair().await;
+                wake = self.drift.next() => {
+                    if let Some(applied) = self.drift.handle(wake, &mut self.keeper).await {
+                        self.applied = applied;
+                    }
                     self.note_listings();
                 }
             }
@@ -282,6 +300,7 @@ impl Loop {
         match order {
             Order::Change { command, progress, reply } => {
                 let result = self.carry_out(command, &progress).await;
+                self.drift.applied(&self.keeper).await;
                 self.publish();
                 let _ = reply.send(result);
                 None
@@ -291,18 +310,6 @@ impl Loop {
                 Some(End::Leave)
             }
             Order::Stop { keep: false, reply } => Some(End::TearDown(Some(reply))),
-        }
-    }
-
-    async fn repair(&mut self) {
-        match self.keeper.repair().await {
-            Ok(applied) => {
-                if applied.done > 0 {
-                    tracing::warn!("the machine was not as it should be: {} to repair it", count(applied.done, "step"));
-                }
-                self.applied = applied;
-            }
-            Err(error) => tracing::error!("cannot repair: {error}"),
         }
     }
 

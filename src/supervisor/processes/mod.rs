@@ -193,6 +193,13 @@ impl Processes {
         self.entries.get(domain).is_some_and(|entry| ready.contains(&entry.life.state()))
     }
 
+    /// Whether the domain's daemon is being started, or will be, without anybody asking.
+    pub fn comes_back(&self, domain: &DomainName) -> bool {
+        self.entries.get(domain).is_some_and(|entry| {
+            entry.life.state() != State::Stopped && entry.process.as_ref().is_none_or(|process| !process.is_running())
+        })
+    }
+
     /// Stops these daemons and waits until they have left. Those that would not are named in the answer.
     pub async fn stop(&mut self, domains: &BTreeSet<DomainName>) -> Vec<DomainName> {
         for domain in domains {
