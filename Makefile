@@ -4,11 +4,13 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(SYSCONFDIR)/systemd/system
+# Of the machine that it is installed for: 254 and later get a drop-in with what they can do better.
+SYSTEMD_VERSION ?= $(shell systemctl --version 2>/dev/null | awk 'NR == 1 && $$2 ~ /^[0-9]+$$/ { v = $$2 } END { print v + 0 }')
 # A test run or a build as root from `sudo make` finds the toolchain of root; rustup's usual place is added for both.
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
 RUN_PACKAGES := bird2 nftables iproute2 iputils-ping procps util-linux
-TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp stayrtr faketime
+TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp stayrtr faketime systemd
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit netns leaks faults soak bench build install uninstall packages test-packages
@@ -62,12 +64,15 @@ install: ## rdsup, its manual, completions, unit and a configuration to start fr
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/sbin/rdsup|$(PREFIX)/sbin/rdsup|' conf/rdsup.service >$(DESTDIR)$(UNITDIR)/rdsup.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/rdsup.service
+	[ "$(SYSTEMD_VERSION)" -lt 254 ] || \
+		install -D -m 0644 conf/rdsup.service.d/systemd-254.conf $(DESTDIR)$(UNITDIR)/rdsup.service.d/systemd-254.conf
 	install -d -m 0755 $(DESTDIR)$(SYSCONFDIR)/rdsup
 	test -e $(DESTDIR)$(SYSCONFDIR)/rdsup/rdsup.toml || \
 		install -m 0644 conf/rdsup.toml $(DESTDIR)$(SYSCONFDIR)/rdsup/rdsup.toml
 
 uninstall: ## the opposite of install; the configuration stays
 	rm -f $(DESTDIR)$(PREFIX)/sbin/rdsup $(DESTDIR)$(UNITDIR)/rdsup.service \
+		$(DESTDIR)$(UNITDIR)/rdsup.service.d/systemd-254.conf \
 		$(DESTDIR)$(PREFIX)/share/man/man8/rdsup*.8 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/rdsup $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_rdsup
 

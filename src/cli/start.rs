@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::{Exit, Failure, Global};
 use crate::supervisor::{self, Verbosity};
+use crate::sys::handover::Handover;
+use crate::sys::notify;
 use crate::sys::process::{ExitStatus, Spawn};
 
 /// Start every domain of the configuration file and keep it running.
@@ -59,6 +61,8 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     if args.detach {
         return detach(global, args);
     }
+    // Before anything else is opened: what was passed to this process is known by numbers alone.
+    let handover = Handover::of(notify::kept());
     let options = supervisor::Options {
         config: global.config.clone(),
         state_dir: args.state_dir.clone(),
@@ -74,7 +78,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     };
     let detached = args.detached;
     let runtime = super::runtime()?;
-    let result = runtime.block_on(supervisor::run(options, move |applied| {
+    let result = runtime.block_on(supervisor::run(options, handover, move |applied| {
         if detached {
             // The caller waits for this mark, and for the end of the stream.
             let mark = if applied.problems.is_empty() { READY } else { DEGRADED };

@@ -2,13 +2,22 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 use tokio_util::codec::Framed;
 
 use super::frame::{FrameCodec, LARGEST_FRAME, Returned, read_reply, write_call};
 use super::protocol::{CallError, Reply, Request};
+
+/// How long a supervisor that is being restarted is waited for, and how often it is looked for.
+const RESTART_WITHIN: Duration = Duration::from_secs(5);
+const TRY_EVERY: Duration = Duration::from_millis(50);
 
 /// A connection to the supervisor.
 #[derive(Debug)]
@@ -44,13 +53,38 @@ pub enum ClientError {
     Call(#[from] CallError),
 }
 
+/// Whether the process that listens on the socket still runs.
+fn is_listener_there(stream: &UnixStream) -> bool {
+    // Without a number the listener is in a process namespace that cannot be seen from here.
+    let pid = stream.peer_cred().ok().and_then(|credentials| credentials.pid()).filter(|pid| *pid > 0);
+    // Whoever may not signal it (EPERM) learns as well that it is there.
+    pid.is_none_or(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
+}
+
 impl Client {
     /// Connects to the supervisor that listens at `socket`.
+    ///
+    /// The service manager keeps the socket while it restarts the supervisor, and when it has stopped it: then nobody is
+    /// there to ask. Nothing is asked of a socket whose listener is gone, because whoever listens next would carry it out
+    /// when the caller no longer waits for it.
     pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning(socket.to_owned()),
-            _ => ClientError::Unreachable { socket: socket.to_owned(), source },
-        })?;
+        let deadline = Instant::now() + RESTART_WITHIN;
+        let stream = loop {
+            let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NotRunning(socket.to_owned())
+                }
+                _ => ClientError::Unreachable { socket: socket.to_owned(), source },
+            })?;
+            if is_listener_there(&stream) {
+                break stream;
+            }
+            if Instant::now() >= deadline {
+                return Err(ClientError::NotRunning(socket.to_owned()));
+            }
+            drop(stream);
+            tokio::time::sleep(TRY_EVERY).await;
+        };
         Ok(Self { frames: Framed::new(stream, FrameCodec::new(LARGEST_FRAME)), socket: socket.to_owned() })
     }
 

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use super::access::{self, AccessRules};
 use super::frame::{FrameCodec, LARGEST_REQUEST, read_call, write_reply};
 use super::peer::Caller;
 use super::protocol::{CallError, Reply, Request};
+use crate::sys::handover::listens_at;
 
 /// Connections at one time. Who comes later waits in the listener's backlog.
 const MOST_CONNECTIONS: usize = 256;
@@ -69,6 +72,7 @@ impl Progress {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    leaves_name: AtomicBool,
 }
 
 impl Server {
@@ -82,7 +86,31 @@ impl Server {
         let listener = UnixListener::bind(path)?;
         // Everyone may connect; who may do what is decided for every request.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self { listener, path: path.to_owned(), leaves_name: false.into() })
+    }
+
+    /// Goes on with the socket of an earlier supervisor, if it still is the one at `path`. Whoever connected to it meanwhile
+    /// waits in its backlog.
+    pub fn inherit(listener: Option<std::os::unix::net::UnixListener>, path: &Path) -> Option<Self> {
+        let listener = listener.filter(|listener| listens_at(listener, path))?;
+        let inherit = || -> io::Result<Self> {
+            // Again, so that the kernel names this process to who connects.
+            nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXCONN)?;
+            listener.set_nonblocking(true)?;
+            Ok(Self { listener: UnixListener::from_std(listener)?, path: path.to_owned(), leaves_name: true.into() })
+        };
+        inherit().inspect_err(|error| tracing::warn!("cannot take over {}: {error}", path.display())).ok()
+    }
+
+    /// The socket itself, to be kept for the next supervisor.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
+    }
+
+    /// Whether the socket keeps its name when this value is gone, as one that is kept elsewhere must. One that was inherited
+    /// does, one that was bound here does not.
+    pub fn leave_name(&self, leave: bool) {
+        self.leaves_name.store(leave, Ordering::Relaxed);
     }
 
     /// Serves until `end` is ready. Then no request is taken any more, and those under way get their answers.
@@ -127,8 +155,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing can be done about a name that stays; the next supervisor removes it.
-        let _ = std::fs::remove_file(&self.path);
+        if !*self.leaves_name.get_mut() {
+            // Nothing can be done about a name that stays; the next supervisor removes it.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

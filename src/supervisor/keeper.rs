@@ -24,6 +24,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often a daemon may be lost while it comes up before that counts as failed.
 const STARTS: u32 = 3;
+/// How long the kernel may take to tell how a process ended that is over.
+const END_KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
 impl Hands for Machine {
     async fn execute(&self, step: &Step) -> Result<(), String> {
@@ -151,7 +153,7 @@ impl Keeper {
         reason: Reason,
     ) -> Result<Applied, KeepError> {
         let mut recover = known_domains(observed);
-        self.adopt(observed);
+        self.adopt(observed).await;
         let mut applied = Applied::default();
         for missing in &todo.missing {
             applied.problem(&missing.domain, repair::is_missing(missing));
@@ -245,19 +247,37 @@ impl Keeper {
     }
 
     /// Daemons that an earlier supervisor started are watched from now on.
-    fn adopt(&mut self, observed: &Observed) {
+    async fn adopt(&mut self, observed: &Observed) {
         if fault::is_off("adoption") {
             return;
         }
         for (name, domain) in &observed.domains {
-            if !matches!(domain.daemon, ObservedDaemon::Running { .. }) || self.processes.knows(name) {
+            // One that ended meanwhile is taken over too where its pidfd was kept: it tells how.
+            let is_there =
+                matches!(domain.daemon, ObservedDaemon::Running { .. }) || self.machine.has_ended_daemon(name);
+            if !is_there || self.processes.knows(name) {
                 continue;
             }
             match self.machine.adopt_daemon(name) {
-                Ok(Some((kind, process))) => self.processes.adopt(name, kind, process),
+                Ok(Some((kind, process))) => {
+                    let is_over = !process.is_running();
+                    self.processes.adopt(name, kind, process);
+                    if is_over {
+                        self.hear_of_end(name).await;
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(domain = %name, "cannot take over its daemon: {error}"),
             }
+        }
+    }
+
+    /// Lets the machine of a daemon that ended while no supervisor ran learn how, before another is started.
+    async fn hear_of_end(&mut self, domain: &DomainName) {
+        let deadline = Instant::now() + END_KNOWN_WITHIN;
+        while self.processes.has_process(domain) {
+            let Ok(happening) = tokio::time::timeout_at(deadline, self.processes.next()).await else { return };
+            self.processes.handle(happening);
         }
     }
 

@@ -31,6 +31,7 @@ mod report;
 mod requests;
 mod resets;
 mod run;
+mod service;
 mod sources;
 mod undo;
 mod validate;

@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::apply::FailedStep;
-use super::commands::Asked;
 use super::drift::Drift;
 use super::generations::Generations;
 use super::keeper::{Applied, KeepError, Keeper};
@@ -20,14 +19,16 @@ use super::opening::{Opened, first, open};
 use super::prepare::{PrepareError, Prepared};
 use super::report::count;
 use super::requests::{Order, Requests, View};
+use super::service::{self, Service};
 use super::undo::ChangeError;
 use super::validate::validate_on;
 use super::{logging, report};
 use crate::control::access::AccessRules;
-use crate::control::{CallError, Progress, Server, group_id};
+use crate::control::{CallError, Server, group_id};
 use crate::plan::{Conflict, FileOwner, Layout};
 use crate::sys::files::{self, Owners};
 use crate::sys::generations::Store;
+use crate::sys::handover::Handover;
 use crate::sys::lock::RunDirLock;
 use crate::sys::{Machine, SysError};
 
@@ -115,13 +116,20 @@ enum End {
 }
 
 /// Runs the supervisor until it is told to leave. `on_ready` is called once, when the network stands.
-pub async fn run(options: Options, on_ready: impl FnOnce(&Applied) + 'static) -> Result<(), RunError> {
+/// `handover` is what an earlier supervisor left with the service manager.
+pub async fn run(
+    options: Options,
+    mut handover: Handover,
+    on_ready: impl FnOnce(&Applied) + 'static,
+) -> Result<(), RunError> {
     let started = Instant::now();
+    let service = Service::new(&handover);
+    service.starting("checking the configuration");
     let Opened { prepared, generation, mut generations, words } = open(&options)?;
     crate::sys::privilege::require()?;
     let layout = prepared.layout.clone();
     let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
-    validate_on(&machine, &prepared).await?;
+    service.attending(validate_on(&machine, &prepared)).await?;
     let lock = acquire(&layout)?;
     logging::start(options.verbosity, Some(&layout.log()))?;
     for words in words {
@@ -133,18 +141,27 @@ pub async fn run(options: Options, on_ready: impl FnOnce(&Applied) + 'static) ->
     // Before anything is made, so that a signal that comes meanwhile is not lost.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
         .map_err(|error| SysError::Io { what: "watch for signals".to_owned(), source: error })?;
+    let inherited = Server::inherit(handover.control.take(), &layout.control_socket());
+    service::tell_of_ends(&handover).await;
+    machine.take_over(handover.namespaces, handover.daemons).await;
+    service.starting("bringing the network up");
     let mut keeper = Keeper::new(machine, layout.clone());
-    let applied = first(&mut keeper, &prepared, generation, &mut generations).await?;
+    let applied = service.attending(first(&mut keeper, &prepared, generation, &mut generations)).await?;
     let rules = Arc::new(AccessRules::of(&prepared.network, group_id));
     let (view, watched) = watch::channel(Arc::new(View::of(&prepared, &rules, &keeper, &applied, &generations)));
     let (orders, inbox) = mpsc::channel(16);
     let handler = Arc::new(Requests::new(orders, watched, keeper.machine().clone()));
     let socket = layout.control_socket();
-    let server = Server::bind(&socket)
+    let server = inherited
+        .map_or_else(|| Server::bind(&socket), Ok)
         .map_err(|source| SysError::Io { what: format!("listen on {}", socket.display()), source })?;
-    let (close, closed) = oneshot::channel::<()>();
+    service.keep_control(server.descriptor());
+    service.describe(view.subscribe(), keeper.machine().clone());
+    let (close, closed) = oneshot::channel::<bool>();
     let serving = tokio::spawn(async move {
-        server.serve(handler, async { drop(closed.await) }).await;
+        let mut leave_name = false;
+        server.serve(handler, async { leave_name = closed.await.unwrap_or_default() }).await;
+        server.leave_name(leave_name);
     });
     let ready = Readiness { started, wait: options.wait, on_ready: Some(Box::new(on_ready)) };
     let drift = Drift::new(&keeper).await;
@@ -161,21 +178,30 @@ pub async fn run(options: Options, on_ready: impl FnOnce(&Applied) + 'static) ->
         inbox,
         ready,
         revert_at: None,
+        service: service.clone(),
     };
-    let end = looping.run().await;
+    let end = service.attending(looping.run()).await;
     // What is taken down on purpose is not put back.
     looping.drift.stop().await;
     let torn_down = matches!(end, End::TearDown(_));
     let result = match end {
         End::Leave => {
             tracing::info!("leaving; the network stays and the next start takes it over");
+            service.stopping("leaving; the network stays");
             Ok(())
         }
-        End::TearDown(reply) => looping.tear_down(reply).await,
+        End::TearDown(reply) => {
+            service.stopping("taking everything down");
+            let result = service.attending(looping.tear_down(reply)).await;
+            service.keep_nothing();
+            result
+        }
     };
-    // The socket goes before the lock: whoever gets the lock next makes a socket of its own.
-    drop(close);
+    // The socket goes before the lock: whoever gets the lock next makes a socket of its own. One that the service manager
+    // keeps stays where it is, so that who asks meanwhile is answered by the next supervisor.
+    let _ = close.send(service.is_managed() && !torn_down);
     let _ = serving.await;
+    service.farewell();
     if torn_down && result.is_ok() {
         lock.remove();
     }
@@ -230,6 +256,7 @@ pub(super) struct Loop {
     ready: Readiness,
     /// When an unconfirmed generation is tried to be reverted again, if that failed.
     pub(super) revert_at: Option<Instant>,
+    pub(super) service: Arc<Service>,
 }
 
 /// Whom to tell when the network stands.
@@ -251,13 +278,14 @@ impl Loop {
     async fn run(&mut self) -> End {
         self.tell_if_ready().await;
         loop {
+            self.service.turned();
             let pending = self.ready.on_ready.is_some();
             let confirm_until = self.confirm_until();
             tokio::select! {
                 happening = self.keeper.processes.next() => self.keeper.processes.handle(happening),
                 Some(signal) = self.signals.next() => match signal {
                     SIGHUP => {
-                        let _ = self.apply(Asked::signal(), &Progress::nobody()).await;
+                        self.reload().await;
                         self.drift.applied(&self.keeper).await;
                     }
                     SIGINT if self.options.interactive => return End::TearDown(None),
@@ -278,6 +306,7 @@ impl Loop {
                         self.applied = applied;
                     }
                     self.note_listings();
+                    self.keep_descriptors();
                 }
             }
             self.publish();
@@ -287,13 +316,16 @@ impl Loop {
     /// Lets requests that only look see how things stand, without asking the loop.
     fn publish(&self) {
         let view = View::of(&self.prepared, &self.rules, &self.keeper, &self.applied, &self.generations);
-        self.view.send_if_modified(|old| {
+        let changed = self.view.send_if_modified(|old| {
             let changed = **old != view;
             if changed {
                 *old = Arc::new(view);
             }
             changed
         });
+        if changed {
+            self.keep_descriptors();
+        }
     }
 
     async fn obey(&mut self, order: Order) -> Option<End> {
@@ -328,6 +360,8 @@ impl Loop {
         }
         if let Some(on_ready) = self.ready.on_ready.take() {
             tracing::info!("ready after {:.1} s (pid {})", self.ready.started.elapsed().as_secs_f64(), process::id());
+            self.service.ready(format!("ready after {:.1} s", self.ready.started.elapsed().as_secs_f64()));
+            self.keep_descriptors();
             on_ready(&self.applied);
             self.note_listings();
         }

@@ -11,6 +11,7 @@ mod ownership;
 mod peers;
 mod records;
 mod rehearsal;
+mod takeover;
 
 pub use mend::Mended;
 pub use records::digest;
@@ -24,7 +25,7 @@ use super::SysError;
 use super::files::Owners;
 use super::netlink::Connection;
 use super::netns::Namespace;
-use super::process::boot_id;
+use super::process::{Process, boot_id};
 use crate::model::DomainName;
 use crate::plan::Layout;
 
@@ -51,6 +52,8 @@ struct Held {
     rehearsed: HashMap<DomainName, (Namespace, String)>,
     /// The filters that namespaces without a name have already.
     loaded: HashMap<DomainName, String>,
+    /// Daemons that ended while no supervisor ran and whose pidfd the service manager kept.
+    ended: HashMap<DomainName, Process>,
     /// One connection for each namespace that was asked before.
     connections: HashMap<DomainName, Arc<Connection>>,
 }

@@ -4,7 +4,7 @@
 //! runtime may ever change its own: [`Namespace::run`] starts a short-lived thread for each visit.
 
 use std::ffi::CStr;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -69,11 +69,22 @@ impl Namespace {
     }
 
     fn from_path(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK).open(path)?;
+        Self::from_fd(OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK).open(path)?.into())
+    }
+
+    /// The namespace of a descriptor that somebody opened before.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        let file = File::from(fd);
         if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         Ok(Self { inode: file.metadata()?.ino(), fd: Arc::new(OwnedFd::from(file)), inherited: false })
+    }
+
+    /// The same namespace by a descriptor of its own. One that was opened by a name belongs to the mount of that name, which
+    /// cannot be unmounted (`EBUSY`) as long as it is open.
+    pub fn apart(&self) -> io::Result<Self> {
+        self.run(|| Self::from_path(Path::new(OF_THREAD)))?
     }
 
     /// The inode in the kernel's namespace file system. It is reused when a namespace is gone.

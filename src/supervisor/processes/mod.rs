@@ -200,6 +200,11 @@ impl Processes {
         })
     }
 
+    /// The process of the domain's daemon, while there is one.
+    pub fn process(&self, domain: &DomainName) -> Option<&Arc<Process>> {
+        self.entries.get(domain)?.process.as_ref()
+    }
+
     /// Stops these daemons and waits until they have left. Those that would not are named in the answer.
     pub async fn stop(&mut self, domains: &BTreeSet<DomainName>) -> Vec<DomainName> {
         for domain in domains {

@@ -23,7 +23,8 @@ impl Machine {
         // A record is a file, and whatever it says, only a BIRD with this domain's control socket is this domain's daemon.
         let is_its_own =
             |process: &Process| socket_of(process.pid()) == Some(self.layout.socket(domain, DaemonKind::Bird));
-        Ok(process.filter(is_its_own).map(|process| (DaemonKind::Bird, process)))
+        let process = process.filter(is_its_own).or_else(|| self.ended_daemon(domain, &record));
+        Ok(process.map(|process| (DaemonKind::Bird, process)))
     }
 
     /// Ends daemons that were started with one of these control sockets and that nobody watches: a supervisor started them

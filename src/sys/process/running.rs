@@ -103,6 +103,23 @@ impl Process {
         }
     }
 
+    /// The process of a pidfd that was kept for us, with what was noted of it. It may be over; then the descriptor tells how
+    /// it ended, but no longer its number, so that is believed.
+    pub fn from_pidfd(pid: u32, start_time: u64, pidfd: OwnedFd) -> io::Result<Self> {
+        let known = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+        let number = known.lines().find_map(|line| line.strip_prefix("Pid:")).map(str::trim);
+        match number {
+            None => Err(io::Error::other("this is no pidfd")),
+            Some(number) if number == "-1" || number == pid.to_string() => Ok(Self::new(pid, start_time, pidfd)),
+            Some(number) => Err(io::Error::other(format!("this is the pidfd of {number}"))),
+        }
+    }
+
+    /// A second descriptor of it, to be kept by somebody else.
+    pub fn pidfd(&self) -> io::Result<OwnedFd> {
+        self.pidfd.try_clone()
+    }
+
     /// Waits until it is over, without a runtime, for at most ten seconds.
     pub fn wait_blocking(&self) -> io::Result<()> {
         let mut fds = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
