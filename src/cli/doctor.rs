@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::place::layout_of;
 use super::{Exit, Failure, Global};
 use crate::plan::Layout;
+use crate::sys::cgroup::Found;
 use crate::sys::files::Owners;
+use crate::sys::lock::RunDirLock;
 use crate::sys::process::{self, Spawn};
 use crate::sys::{nft, privilege};
 
@@ -168,6 +170,7 @@ fn privileges(layout: &Layout) -> Vec<Check> {
         Some((uid, gid)) => Check::ok("user bird", format!("uid {uid}, gid {gid}; the daemons drop root")),
         None => Check::optional("user bird", "not there: the daemons stay root", "apt install bird2"),
     });
+    checks.push(cgroups(layout));
     let run_dir = &layout.run_dir;
     checks.push(if writable(run_dir) {
         Check::ok("run directory", run_dir.display().to_string())
@@ -176,6 +179,32 @@ fn privileges(layout: &Layout) -> Vec<Check> {
         Check::optional("run directory", found, "run it as root, or set run_dir in the configuration file")
     });
     checks
+}
+
+/// Whether daemons get cgroups of their own: those of the supervisor that runs, else of one that would be started from here.
+fn cgroups(layout: &Layout) -> Check {
+    let name = "cgroups";
+    let supervisor = RunDirLock::holder(&layout.run_dir);
+    let whose = if supervisor.is_some() { "the supervisor" } else { "this shell" };
+    let remedy = "run it as a service: its unit has Delegate=yes; everything else works the same";
+    match Found::look(supervisor) {
+        Ok(Found::Delegated(delegated)) => {
+            let group = delegated.directory().display();
+            Check::ok(name, format!("{group} was delegated to {whose}: each daemon has its own"))
+        }
+        Ok(Found::NotDelegated(group)) => {
+            let group = group.display();
+            Check::optional(
+                name,
+                format!("{group} is not delegated to {whose}: the daemons have none of their own"),
+                remedy,
+            )
+        }
+        Ok(Found::None) => {
+            Check::optional(name, "cgroup v2 is not mounted: the daemons have none of their own", remedy)
+        }
+        Err(error) => Check::optional(name, error.to_string(), remedy),
+    }
 }
 
 /// Whether a directory, or the first of its parents that exists, can be written to.

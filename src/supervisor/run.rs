@@ -142,6 +142,7 @@ pub async fn run(
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
         .map_err(|error| SysError::Io { what: "watch for signals".to_owned(), source: error })?;
     let inherited = Server::inherit(handover.control.take(), &layout.control_socket());
+    machine.use_cgroups();
     service::tell_of_ends(&handover).await;
     machine.take_over(handover.namespaces, handover.daemons).await;
     service.starting("bringing the network up");
@@ -380,6 +381,7 @@ impl Loop {
     async fn tear_down(&mut self, reply: Option<oneshot::Sender<Result<Applied, CallError>>>) -> Result<(), RunError> {
         tracing::info!("taking everything down");
         let result = self.keeper.tear_down().await.map_err(RunError::from);
+        self.keeper.machine().tidy_cgroups(|_| false);
         let result = result.and_then(|applied| match report::left_over(&applied) {
             None => Ok(applied),
             Some(words) => Err(RunError::Left(words)),

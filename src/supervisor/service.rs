@@ -281,8 +281,10 @@ impl Service {
 }
 
 impl Loop {
-    /// Has the service manager keep for the next supervisor what there is now.
+    /// Removes the cgroups of domains that are gone, and has the service manager keep for the next supervisor what there is.
     pub(super) fn keep_descriptors(&self) {
+        let network = &self.prepared.network;
+        self.keeper.machine().tidy_cgroups(|name| network.domains.iter().any(|domain| domain.name.as_str() == name));
         if self.service.is_managed() {
             let domains = self.prepared.network.domains.iter().map(|domain| &domain.name);
             self.service.keep(ToKeep::of(domains, self.keeper.machine(), &self.keeper.processes));

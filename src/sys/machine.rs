@@ -4,6 +4,7 @@ mod daemon;
 mod execute;
 mod filter;
 mod held;
+mod groups;
 mod host;
 mod mend;
 mod observe;
@@ -19,9 +20,10 @@ pub use records::digest;
 use std::collections::HashMap;
 use std::panic;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::SysError;
+use super::cgroup::Delegated;
 use super::files::Owners;
 use super::netlink::Connection;
 use super::netns::Namespace;
@@ -36,6 +38,8 @@ pub struct Machine {
     host: Namespace,
     owners: Owners,
     boot_id: String,
+    /// The cgroup below which each daemon gets one of its own; none where nothing was delegated.
+    cgroup: OnceLock<Delegated>,
     held: Mutex<Held>,
 }
 
@@ -69,6 +73,7 @@ impl Machine {
             host,
             owners: Owners::of_machine(),
             boot_id,
+            cgroup: OnceLock::new(),
             held: Mutex::default(),
         })
     }

@@ -4,6 +4,7 @@
 //! modules each own one kernel interface. Namespaces are entered in [`netns`] and nowhere else, processes are started in
 //! [`process`] and nowhere else, and every request to the kernel comes back with the kernel's own words.
 
+pub mod cgroup;
 pub mod clock;
 mod error;
 pub mod fault;

@@ -51,6 +51,7 @@ pub struct Spawn {
     new_session: bool,
     no_new_privs: bool,
     identity: Option<Identity>,
+    cgroup: Option<File>,
     unshare: CloneFlags,
     die_with_parent: bool,
     env_remove: Vec<OsString>,
@@ -107,6 +108,7 @@ impl Spawn {
             new_session: false,
             no_new_privs: false,
             identity: None,
+            cgroup: None,
             unshare: CloneFlags::empty(),
             die_with_parent: false,
             env_remove: Vec::new(),
@@ -177,6 +179,12 @@ impl Spawn {
     /// Runs it as this user, without any capability and without a way to gain one.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Starts it in the cgroup whose `cgroup.procs` this is, so that it never was in another.
+    pub fn cgroup(mut self, procs: Option<File>) -> Self {
+        self.cgroup = procs;
         self
     }
 
@@ -263,6 +271,7 @@ impl Spawn {
             || self.new_session
             || self.no_new_privs
             || self.identity.is_some()
+            || self.cgroup.is_some()
             || !self.unshare.is_empty()
             || self.die_with_parent
     }
@@ -307,7 +316,8 @@ impl Spawn {
         if !self.needs_more_than_a_namespace() && self.namespace.is_none() {
             return Ok(command);
         }
-        let Self { namespace, mounts, new_session, no_new_privs, identity, unshare, die_with_parent, .. } = self;
+        let Self { namespace, mounts, new_session, no_new_privs, identity, cgroup, unshare, die_with_parent, .. } =
+            self;
         let maps = unshare.contains(CloneFlags::CLONE_NEWUSER).then(netns::UserMaps::root_only);
         // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed: it makes system
         // calls on values prepared before and neither allocates nor takes locks.
@@ -316,6 +326,10 @@ impl Spawn {
                 if new_session {
                     nix::unistd::setsid()?;
                     close_on_exec()?;
+                }
+                if let Some(procs) = &cgroup {
+                    // 0 is whoever writes.
+                    nix::unistd::write(procs, b"0")?;
                 }
                 if !unshare.is_empty() {
                     netns::leave_for_good(unshare)?;

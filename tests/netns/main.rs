@@ -15,6 +15,7 @@ mod attached;
 mod drift;
 mod drift_filter;
 mod drift_foreign;
+mod cgroups;
 mod errors;
 mod external;
 mod external_attacks;

@@ -29,6 +29,7 @@ pub(super) fn launch(
         .output(output)
         .new_session()
         .no_new_privs()
+        .cgroup(machine.cgroup(domain))
         .spawn()
         .map_err(|error| words(&error))?;
     // Here it runs and nothing tells of it yet. Nothing can fail any more, but we can die.

@@ -23,7 +23,11 @@ impl Machine {
         // A record is a file, and whatever it says, only a BIRD with this domain's control socket is this domain's daemon.
         let is_its_own =
             |process: &Process| socket_of(process.pid()) == Some(self.layout.socket(domain, DaemonKind::Bird));
-        let process = process.filter(is_its_own).or_else(|| self.ended_daemon(domain, &record));
+        let process = process.filter(is_its_own);
+        if let Some(process) = &process {
+            self.place_in_cgroup(domain, process);
+        }
+        let process = process.or_else(|| self.ended_daemon(domain, &record));
         Ok(process.map(|process| (DaemonKind::Bird, process)))
     }
 
