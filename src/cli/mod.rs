@@ -19,6 +19,7 @@ mod output;
 mod place;
 mod plan;
 mod policy;
+mod ps;
 mod render;
 mod rollback;
 mod schema;
@@ -109,6 +110,7 @@ enum Verb {
     Status(status::Args),
     Ctl(ctl::Args),
     Exec(exec::Args),
+    Ps(ps::Args),
     Log(log::Args),
     Lab(lab::Args),
     Doctor(doctor::Args),
@@ -138,6 +140,7 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(global, args),
         Verb::Ctl(args) => ctl::run(global, args),
         Verb::Exec(args) => exec::run(global, args),
+        Verb::Ps(args) => ps::run(global, args),
         Verb::Log(args) => log::run(global, args),
         Verb::Lab(args) => lab::run(global, args),
         Verb::Doctor(args) => doctor::run(global, args),

@@ -5,6 +5,7 @@
 mod activity;
 mod identity;
 mod limits;
+mod list;
 mod mounts;
 mod pipe;
 mod record;
@@ -14,6 +15,7 @@ mod search;
 pub use activity::Activity;
 pub use identity::Identity;
 pub use limits::raise_file_limit;
+pub use list::{Listed, in_namespaces};
 pub use mounts::{MountPlan, NAME_SERVICES};
 pub use pipe::OutputPipe;
 pub use record::{ProcessRecord, boot_id, start_time};

@@ -34,6 +34,7 @@ mod order;
 mod output;
 mod packets;
 mod policy;
+mod ps;
 mod readme;
 mod recovery;
 mod resets;
