@@ -9,6 +9,7 @@ mod confirm;
 mod ctl;
 mod diff;
 mod doctor;
+mod events;
 mod exec;
 mod failure;
 mod generate;
@@ -108,6 +109,7 @@ enum Verb {
     Check(check::Args),
     Render(render::Args),
     Status(status::Args),
+    Events(events::Args),
     Ctl(ctl::Args),
     Exec(exec::Args),
     Ps(ps::Args),
@@ -138,6 +140,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(global, args),
         Verb::Render(args) => render::run(global, args),
         Verb::Status(args) => status::run(global, args),
+        Verb::Events(args) => events::run(global, args),
         Verb::Ctl(args) => ctl::run(global, args),
         Verb::Exec(args) => exec::run(global, args),
         Verb::Ps(args) => ps::run(global, args),

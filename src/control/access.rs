@@ -74,13 +74,13 @@ pub fn allowed(request: &Request, caller: &Caller, rules: &AccessRules) -> Resul
     match request {
         // It tells nothing but a version.
         Request::Ping {} => Ok(()),
-        Request::Status { .. } => {
+        Request::Status { .. } | Request::Events { .. } => {
             let member =
                 rules.domains.values().any(|groups| has(caller, groups.operators) || has(caller, groups.viewers));
             if member {
                 Ok(())
             } else {
-                deny("status".to_owned(), "it takes root, group rdsup, or a domain's operators or viewers group")
+                deny(request.what().to_owned(), "it takes root, group rdsup, or a domain's operators or viewers group")
             }
         }
         Request::Ctl { domains: Asked::Some(names), command, raw } => {

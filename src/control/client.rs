@@ -12,8 +12,10 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_util::codec::Framed;
 
+use super::event::Event;
 use super::frame::{FrameCodec, LARGEST_FRAME, Returned, read_reply, write_call};
 use super::protocol::{CallError, Reply, Request};
+use crate::model::DomainName;
 
 /// How long a supervisor that is being restarted is waited for, and how often it is looked for.
 const RESTART_WITHIN: Duration = Duration::from_secs(5);
@@ -102,20 +104,44 @@ impl Client {
         self.exchange(request, Some(&mut line)).await
     }
 
+    /// Hands each event to `event`, the first being how everything is, as long as that answers `true` and the supervisor is
+    /// there.
+    pub async fn listen(
+        &mut self,
+        domain: Option<DomainName>,
+        mut event: impl FnMut(&Event) -> bool,
+    ) -> Result<(), ClientError> {
+        self.ask(&Request::Events { domain }, true).await?;
+        loop {
+            match self.next().await? {
+                Returned::Progress(Reply::Event(happened)) if !event(&happened) => return Ok(()),
+                Returned::Progress(_) => {}
+                Returned::End(reply) => return Ok(reply.map(drop)?),
+            }
+        }
+    }
+
+    async fn ask(&mut self, request: &Request, more: bool) -> Result<(), ClientError> {
+        let call = write_call(request, more).map_err(|error| self.broken_off(error.into()))?;
+        self.frames.send(call).await.map_err(|source| self.broken_off(source))
+    }
+
+    async fn next(&mut self) -> Result<Returned, ClientError> {
+        match self.frames.next().await {
+            Some(Ok(value)) => Ok(read_reply(value)?),
+            Some(Err(source)) => Err(self.broken_off(source)),
+            None => Err(self.broken_off(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
     async fn exchange(
         &mut self,
         request: &Request,
         mut progress: Option<&mut dyn FnMut(&str)>,
     ) -> Result<Reply, ClientError> {
-        let call = write_call(request, progress.is_some()).map_err(|error| self.broken_off(error.into()))?;
-        self.frames.send(call).await.map_err(|source| self.broken_off(source))?;
+        self.ask(request, progress.is_some()).await?;
         loop {
-            let value = match self.frames.next().await {
-                Some(Ok(value)) => value,
-                Some(Err(source)) => return Err(self.broken_off(source)),
-                None => return Err(self.broken_off(io::ErrorKind::UnexpectedEof.into())),
-            };
-            match read_reply(value)? {
+            match self.next().await? {
                 Returned::End(reply) => return Ok(reply?),
                 Returned::Progress(Reply::Lines(lines)) => {
                     if let Some(progress) = &mut progress {

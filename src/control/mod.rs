@@ -5,6 +5,7 @@
 //! say `"continues":true`. An error is `{"error":"org.rdsup.Denied","parameters":{"message":…,"hint":…}}`.
 //!
 //! * `protocol.rs`: what can be asked and answered; `frame.rs`: the bytes.
+//! * `event.rs`: the stream of what changes, and what two reports differ in.
 //! * `access.rs`: who may ask what, a pure function; `peer.rs`: who asks, from the kernel.
 //! * `ctl.rs`: the one request that goes on to the daemons.
 //! * `server.rs`, `client.rs`: both ends.
@@ -12,6 +13,7 @@
 pub mod access;
 mod client;
 mod ctl;
+mod event;
 mod frame;
 mod peer;
 mod protocol;
@@ -19,6 +21,7 @@ mod server;
 
 pub use client::{Client, ClientError};
 pub use ctl::{CtlTarget, ctl};
+pub use event::{Event, What, changes};
 pub use frame::{FrameCodec, LARGEST_FRAME};
 pub use peer::{Caller, group_id};
 pub use protocol::{

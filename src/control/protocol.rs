@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::event::Event;
 use crate::daemons::{Answer, Session};
 use crate::history::Generation;
 use crate::model::{DaemonKind, DomainName, Routing};
@@ -22,6 +23,13 @@ pub enum Request {
         /// Whether the packet filters' counters are wanted, which take a few milliseconds for each domain.
         #[serde(default)]
         counters: bool,
+    },
+    /// How is everything, and then, for a caller that says `more`, what changes?
+    #[serde(rename = "org.rdsup.Events")]
+    Events {
+        /// Only this domain.
+        #[serde(default)]
+        domain: Option<DomainName>,
     },
     /// Ask routing daemons.
     #[serde(rename = "org.rdsup.Ctl")]
@@ -91,6 +99,7 @@ impl Request {
         match self {
             Self::Ping {} => "ping",
             Self::Status { .. } => "status",
+            Self::Events { .. } => "events",
             Self::Ctl { .. } => "ctl",
             Self::Plan { .. } => "plan",
             Self::Apply { .. } => "apply",
@@ -121,6 +130,8 @@ pub enum Reply {
     Version(String),
     /// To `Status`.
     Status(Box<StatusReport>),
+    /// To `Events`, one for each.
+    Event(Box<Event>),
     /// To `Ctl`, by domain.
     Ctl(BTreeMap<DomainName, CtlAnswer>),
     /// To `Plan`, and progress of `Apply` and `Stop`: lines for people.

@@ -50,7 +50,18 @@ pub trait Handler: Send + Sync + 'static {
 
 /// Where a long request tells how far it is. Lines that nobody wants to hear vanish.
 #[derive(Clone, Debug)]
-pub struct Progress(Option<mpsc::UnboundedSender<String>>);
+pub struct Progress(Option<Heard>);
+
+#[derive(Clone, Debug)]
+struct Heard {
+    lines: mpsc::UnboundedSender<String>,
+    /// Holds one reply, so that who sends a stream goes at the pace of the one who reads it.
+    stream: mpsc::Sender<Reply>,
+}
+
+/// Whoever listened is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Gone;
 
 impl Progress {
     /// Progress that nobody hears.
@@ -60,9 +71,29 @@ impl Progress {
 
     /// Tells the caller.
     pub fn line(&self, line: impl Into<String>) {
-        if let Some(sender) = &self.0 {
+        if let Some(heard) = &self.0 {
             // The caller may be gone.
-            let _ = sender.send(line.into());
+            let _ = heard.lines.send(line.into());
+        }
+    }
+
+    /// Whether the caller wants to hear more than the answer.
+    pub fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Sends one reply of several, when the caller has read the one before.
+    pub async fn send(&self, reply: Reply) -> Result<(), Gone> {
+        match &self.0 {
+            Some(heard) => heard.stream.send(reply).await.map_err(|_| Gone),
+            None => Err(Gone),
+        }
+    }
+
+    /// Waits until the caller is gone.
+    pub async fn gone(&self) {
+        if let Some(heard) = &self.0 {
+            heard.stream.closed().await;
         }
     }
 }
@@ -245,15 +276,31 @@ async fn carry_out(
         tracing::info!(uid = caller.uid, request = request.what(), "denied");
         return Ok(Err(denied.into()));
     }
-    let (sender, mut lines) = mpsc::unbounded_channel();
-    // The lines end when the last sender is gone, so one that nobody is given must not stay.
-    let progress = Progress(Some(sender).filter(|_| more));
+    let is_stream = matches!(request, Request::Events { .. });
+    let (lines, mut said) = mpsc::unbounded_channel();
+    let (stream, mut streamed) = mpsc::channel(1);
+    // Both end when the last sender is gone, so one that nobody is given must not stay.
+    let progress = Progress(Some(Heard { lines, stream }).filter(|_| more));
     // In a task of its own: if the client goes away this function ends, and the request does not.
     let task = {
         let (handler, caller) = (Arc::clone(handler), caller.clone());
         tokio::spawn(async move { handler.handle(request, caller, progress).await })
     };
-    while let Some(line) = lines.recv().await {
+    loop {
+        tokio::select! {
+            Some(line) = said.recv() => send(frames, &Ok(Reply::Lines(vec![line])), true).await?,
+            // A pager that is looked at does not read for as long as it takes.
+            reply = streamed.recv() => match reply {
+                Some(reply) => frames.send(write_reply(&Ok(reply), true)).await?,
+                None => break,
+            },
+            // Whoever listens has nothing more to ask, so this is how it goes away. Of another request the next one may wait
+            // here already.
+            _ = frames.next(), if is_stream => return Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+    // The other channel ended before, and may hold lines that were not taken yet.
+    while let Some(line) = said.recv().await {
         send(frames, &Ok(Reply::Lines(vec![line])), true).await?;
     }
     Ok(task.await.unwrap_or_else(|_| Err(CallError::failed("the request broke off; the log says why"))))

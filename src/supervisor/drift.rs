@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::guard::{Guard, Mending};
 use super::keeper::{Applied, Keeper};
 use super::pace::Pace;
-use crate::control::Repair;
+use crate::control::{Repair, What};
 use crate::model::DomainName;
 use crate::sys::watch::Watch;
 
@@ -143,5 +143,6 @@ fn tell_mending(mending: Mending, keeper: &mut Keeper) {
 fn tell_repair(keeper: &mut Keeper, domain: &DomainName, found: Vec<String>, took: std::time::Duration) {
     let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     tracing::warn!(%domain, milliseconds, "{}: repaired", found.join("; "));
+    keeper.processes.events.tell(Some(domain), What::Repaired { found: found.clone(), milliseconds });
     keeper.repairs.note(Repair { at: jiff::Timestamp::now(), domain: domain.clone(), found, milliseconds });
 }

@@ -17,6 +17,7 @@
 mod apply;
 mod commands;
 mod drift;
+mod events;
 mod generations;
 mod guard;
 mod keeper;

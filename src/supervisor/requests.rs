@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::commands::Asked;
+use super::events::Events;
 use super::generations::{Generations, history};
 use super::keeper::{Applied, Keeper};
 use super::outlook::outlook_of;
@@ -133,12 +134,13 @@ pub struct Requests {
     orders: mpsc::Sender<Order>,
     view: watch::Receiver<Arc<View>>,
     machine: Arc<Machine>,
+    events: Events,
 }
 
 impl Requests {
     /// A handler that looks through `view` and gives `orders`.
-    pub fn new(orders: mpsc::Sender<Order>, view: watch::Receiver<Arc<View>>, machine: Arc<Machine>) -> Self {
-        Self { orders, view, machine }
+    pub fn new(orders: mpsc::Sender<Order>, view: watch::Receiver<Arc<View>>, keeper: &Keeper) -> Self {
+        Self { orders, view, machine: keeper.machine().clone(), events: keeper.processes.events.clone() }
     }
 
     fn view(&self) -> Arc<View> {
@@ -202,6 +204,9 @@ impl Handler for Requests {
                 Request::Ping {} => Ok(Reply::Version(env!("CARGO_PKG_VERSION").to_owned())),
                 Request::Status { counters } => {
                     Ok(Reply::Status(Box::new(report::status(&self.view(), &self.machine, counters).await)))
+                }
+                Request::Events { domain } => {
+                    self.events.stream(domain.as_ref(), &self.view, &self.machine, &progress).await
                 }
                 Request::Ctl { domains, command, raw } => self.ctl(&domains, &command, raw, &caller).await,
                 Request::Plan { file } => self.plan(file).await,

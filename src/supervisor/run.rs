@@ -24,7 +24,7 @@ use super::undo::ChangeError;
 use super::validate::validate_on;
 use super::{logging, report};
 use crate::control::access::AccessRules;
-use crate::control::{CallError, Server, group_id};
+use crate::control::{CallError, Server, What, group_id};
 use crate::plan::{Conflict, FileOwner, Layout};
 use crate::sys::files::{self, Owners};
 use crate::sys::generations::Store;
@@ -151,7 +151,7 @@ pub async fn run(
     let rules = Arc::new(AccessRules::of(&prepared.network, group_id));
     let (view, watched) = watch::channel(Arc::new(View::of(&prepared, &rules, &keeper, &applied, &generations)));
     let (orders, inbox) = mpsc::channel(16);
-    let handler = Arc::new(Requests::new(orders, watched, keeper.machine().clone()));
+    let handler = Arc::new(Requests::new(orders, watched, &keeper));
     let socket = layout.control_socket();
     let server = inherited
         .map_or_else(|| Server::bind(&socket), Ok)
@@ -185,16 +185,19 @@ pub async fn run(
     // What is taken down on purpose is not put back.
     looping.drift.stop().await;
     let torn_down = matches!(end, End::TearDown(_));
+    let events = looping.keeper.processes.events.clone();
     let result = match end {
         End::Leave => {
             tracing::info!("leaving; the network stays and the next start takes it over");
             service.stopping("leaving; the network stays");
+            events.tell(None, What::Leaving { network_stays: true });
             Ok(())
         }
         End::TearDown(reply) => {
             service.stopping("taking everything down");
             let result = service.attending(looping.tear_down(reply)).await;
             service.keep_nothing();
+            events.tell(None, What::Leaving { network_stays: false });
             result
         }
     };

@@ -17,6 +17,7 @@ mod drift_filter;
 mod drift_foreign;
 mod cgroups;
 mod errors;
+mod events;
 mod external;
 mod external_attacks;
 mod external_sessions;

@@ -26,6 +26,7 @@ impl Processes {
             Action::Report(report) => {
                 let last_words = self.entries.get(domain).map(|entry| entry.last_words.as_slice());
                 tell(domain, report, last_words.unwrap_or_default());
+                self.events.tell_of_daemon(domain, report);
             }
         }
     }

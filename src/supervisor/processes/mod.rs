@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::asking::{Asked, keep_asking};
 use self::output::Output;
 
+use super::events::Events;
 use crate::daemons::{DaemonError, Place, RoutingDaemon, of_kind};
 use crate::model::{DaemonKind, DomainName};
 use crate::plan::Layout;
@@ -85,6 +86,8 @@ pub struct Processes {
     receiver: mpsc::UnboundedReceiver<Happening>,
     /// The moment from which the machines count.
     epoch: Instant,
+    /// Where it is told what becomes of them.
+    pub events: Events,
     /// Lets a few daemons start at a time.
     launches: Arc<Semaphore>,
 }
@@ -129,6 +132,7 @@ impl Processes {
             sender,
             receiver,
             epoch: Instant::now(),
+            events: Events::new(),
             launches: Arc::new(Semaphore::new(LAUNCHES_AT_ONCE)),
         }
     }
