@@ -195,10 +195,17 @@ impl Source {
 
     fn read(&mut self, entries: &mut Vec<Entry>) -> std::io::Result<()> {
         self.read_to_end(entries)?;
-        // Rotated: another file has the name now. Truncated: it is shorter than what was read.
+        self.read_on(entries)
+    }
+
+    /// Rotated: another file has the name now. Truncated: it is shorter than what was read.
+    fn read_on(&mut self, entries: &mut Vec<Entry>) -> std::io::Result<()> {
         if let Ok(now) = std::fs::metadata(&self.path) {
             if now.ino() != self.inode {
+                // It was written to until it was put away, which was after it was read just now.
+                self.read_to_end(entries)?;
                 if let Ok(next) = Self::open(&self.path, self.domain.clone()) {
+                    self.read_skipped(entries, next.inode)?;
                     *self = next;
                     self.read_to_end(entries)?;
                 }
@@ -208,6 +215,16 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// Reads the file that had the name between the one that was read and the one that has it now, if there was one.
+    fn read_skipped(&self, entries: &mut Vec<Entry>, next: u64) -> std::io::Result<()> {
+        let mut old = self.path.clone().into_os_string();
+        old.push(".1");
+        match Self::open(Path::new(&old), self.domain.clone()) {
+            Ok(mut skipped) if skipped.inode != self.inode && skipped.inode != next => skipped.read_to_end(entries),
+            _ => Ok(()),
+        }
     }
 
     fn read_to_end(&mut self, entries: &mut Vec<Entry>) -> std::io::Result<()> {
@@ -235,6 +252,12 @@ impl Source {
     }
 }
 
+/// Fields that tell a person nothing beside the message; `--json` shows them.
+const FOR_PROGRAMS: [&str; 15] = [
+    "message", "source", "domain", "stage", "line", "took_ms", "steps", "domains", "done", "problems", "report",
+    "asked", "request", "conflict", "reason",
+];
+
 /// A line of the supervisor's log: JSON as `tracing-subscriber` writes it.
 fn supervisor_line(line: &str) -> Entry {
     let plain = || Entry { time: None, domain: None, level: String::new(), text: line.to_owned(), raw: None };
@@ -246,8 +269,7 @@ fn supervisor_line(line: &str) -> Entry {
     if let Some(source) = fields.get("source").map(word) {
         text = format!("{source}: {text}");
     }
-    let placed = ["message", "domain", "source"];
-    for (name, field) in fields.iter().filter(|(name, _)| !placed.contains(&name.as_str())) {
+    for (name, field) in fields.iter().filter(|(name, _)| !FOR_PROGRAMS.contains(&name.as_str())) {
         text.extend([" ", name, "=", &word(field)]);
     }
     let spans = value["spans"].as_array().into_iter().flatten().rev();
@@ -350,5 +372,74 @@ mod tests {
         assert_eq!(texts(), [""; 0]);
         (&file).write_all(b"5\n").expect("there is room");
         assert_eq!(texts(), ["5"]);
+    }
+
+    #[test]
+    fn what_is_written_and_put_away_while_a_log_is_read_is_read_too() {
+        use std::io::Write;
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, old) = (directory.path().join("rdsup.log"), directory.path().join("rdsup.log.1"));
+        let line = |file: &mut File, text: &str| {
+            writeln!(file, r#"{{"fields":{{"message":"{text}"}}}}"#).expect("there is room");
+        };
+        let mut file = File::create(&path).expect("the directory is ours");
+        line(&mut file, "first");
+        let mut source = Source::open(&path, None).expect("it is there");
+        let mut entries = Vec::new();
+        source.read_to_end(&mut entries).expect("it is readable");
+        for text in ["late", "skipped", "last"] {
+            line(&mut file, text);
+            if text != "last" {
+                std::fs::rename(&path, &old).expect("the directory is ours");
+                file = File::create(&path).expect("the directory is ours");
+            }
+        }
+        source.read_on(&mut entries).expect("it is readable");
+        let texts: Vec<&str> = entries.iter().map(|entry| entry.text.as_str()).collect();
+        assert_eq!(texts, ["first", "late", "skipped", "last"]);
+    }
+
+    #[test]
+    fn no_line_is_lost_or_doubled_while_a_flood_rotates_the_log() {
+        use std::io::Write;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        const LINES: usize = 60_000;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log/rdsup.log");
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("the directory is ours");
+        let mut sources = Sources { run_dir: directory.path().to_owned(), only: None, open: Vec::new(), denied: None };
+        let (reads, old) = (AtomicUsize::new(0), directory.path().join("log/rdsup.log.1"));
+        let append = || OpenOptions::new().append(true).create(true).open(&path).expect("the directory is ours");
+        let mut file = append();
+        let mut found = Vec::new();
+        // It is open from the first line on: of what was put away before, only one file is kept.
+        assert!(sources.read().expect("it is readable").is_empty());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut rotated_at = 0;
+                for number in 0..LINES {
+                    // A reader that looks once for every two rotations sees everything; one that does not look at all cannot.
+                    if number % 100 == 99 && reads.load(Ordering::SeqCst) > rotated_at {
+                        for _ in 0..2 {
+                            std::fs::rename(&path, &old).expect("the directory is ours");
+                            file = append();
+                            writeln!(file, r#"{{"fields":{{"message":"rotated"}}}}"#).expect("there is room");
+                        }
+                        rotated_at = reads.load(Ordering::SeqCst) + 1;
+                    }
+                    writeln!(file, r#"{{"fields":{{"message":"{number}"}}}}"#).expect("there is room");
+                }
+            });
+            while found.last().is_none_or(|last: &String| *last != (LINES - 1).to_string()) {
+                let entries = sources.read().expect("it is readable");
+                found.extend(entries.into_iter().map(|entry| entry.text).filter(|text| text != "rotated"));
+                reads.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let wrong = found.iter().enumerate().find(|(number, text)| **text != number.to_string());
+        assert_eq!(wrong, None, "in order, each once");
+        assert_eq!(found.len(), LINES);
     }
 }

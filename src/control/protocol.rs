@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
-use crate::daemons::{Answer, Session};
+use crate::daemons::{Answer, Query, Session};
 use crate::history::Generation;
 use crate::model::{DaemonKind, DomainName, Routing};
 
@@ -94,6 +94,20 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether nothing can be changed by it.
+    pub fn only_looks(&self) -> bool {
+        match self {
+            Self::Ping {}
+            | Self::Status { .. }
+            | Self::Events { .. }
+            | Self::Plan { .. }
+            | Self::History {}
+            | Self::Generation { .. } => true,
+            Self::Ctl { command, raw, .. } => Query::parse(command, *raw).is_ok_and(|query| query.only_looks()),
+            Self::Apply { .. } | Self::Confirm {} | Self::Rollback { .. } | Self::Stop { .. } => false,
+        }
+    }
+
     /// The word for messages.
     pub fn what(&self) -> &'static str {
         match self {

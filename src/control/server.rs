@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
@@ -273,10 +273,11 @@ async fn carry_out(
     more: bool,
 ) -> io::Result<Result<Reply, CallError>> {
     if let Err(denied) = access::allowed(&request, caller, &handler.rules()) {
-        tracing::info!(uid = caller.uid, request = request.what(), "denied");
+        tracing::info!(uid = caller.uid, pid = caller.pid, request = request.what(), "denied");
         return Ok(Err(denied.into()));
     }
     let is_stream = matches!(request, Request::Events { .. });
+    let noted = Noted::of(&request, caller);
     let (lines, mut said) = mpsc::unbounded_channel();
     let (stream, mut streamed) = mpsc::channel(1);
     // Both end when the last sender is gone, so one that nobody is given must not stay.
@@ -303,7 +304,41 @@ async fn carry_out(
     while let Some(line) = said.recv().await {
         send(frames, &Ok(Reply::Lines(vec![line])), true).await?;
     }
-    Ok(task.await.unwrap_or_else(|_| Err(CallError::failed("the request broke off; the log says why"))))
+    let result = task.await.unwrap_or_else(|_| Err(CallError::failed("the request broke off; the log says why")));
+    if let Some(noted) = noted {
+        noted.ended(&result);
+    }
+    Ok(result)
+}
+
+/// A request that changes something, for the log: who asked what.
+struct Noted {
+    what: &'static str,
+    begun: Instant,
+}
+
+impl Noted {
+    /// Notes it before it is carried out, as that may be the last that is heard. What only looks is asked many times a second
+    /// and changes nothing.
+    fn of(request: &Request, caller: &Caller) -> Option<Self> {
+        let what = request.what();
+        if request.only_looks() {
+            return None;
+        }
+        let asked = serde_json::to_string(request).unwrap_or_default();
+        let (uid, pid) = (caller.uid, caller.pid);
+        tracing::info!(uid, pid, request = what, asked, "{what} asked for by uid {uid}");
+        Some(Self { what, begun: Instant::now() })
+    }
+
+    fn ended(self, result: &Result<Reply, CallError>) {
+        let took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let what = self.what;
+        match result {
+            Ok(_) => tracing::debug!(request = what, took_ms, "{what} is done"),
+            Err(error) => tracing::debug!(request = what, took_ms, error = error.message, "{what} failed"),
+        }
+    }
 }
 
 async fn send(frames: &mut Connection, reply: &Result<Reply, CallError>, continues: bool) -> io::Result<()> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::model::{DomainName, InterfaceName};
 use crate::plan::{Action, Stage, Step};
@@ -109,13 +110,18 @@ async fn in_domain<H: Hands>(hands: &H, stage: Stage, steps: Vec<Step>, broken: 
             outcome.skipped += 1;
             continue;
         }
-        match carry_out(hands, &step).await {
+        let begun = Instant::now();
+        let result = carry_out(hands, &step).await;
+        let (line, took_ms) = (step.origin.line, milliseconds(begun));
+        match result {
             Ok(()) => {
-                tracing::debug!(domain = %step.domain, cause = step.cause.as_deref(), "{step}");
+                let cause = step.cause.as_deref();
+                tracing::debug!(domain = %step.domain, cause, stage = stage.as_str(), line, took_ms, "{step}");
                 outcome.done += 1;
             }
             Err(error) => {
-                tracing::error!(domain = %step.domain, line = step.origin.line, "{step}: {error}");
+                let cause = step.cause.as_deref();
+                tracing::error!(domain = %step.domain, cause, stage = stage.as_str(), line, took_ms, "{step}: {error}");
                 outcome.broken.note(stage, &step);
                 outcome.failed.push(FailedStep { step, error });
             }
@@ -137,6 +143,11 @@ fn in_order(mut steps: Vec<Step>) -> Vec<Step> {
         steps.sort_by_key(|step| matches!(step.action, Action::LoadFilter { .. }));
     }
     steps
+}
+
+/// The time since then, as it is logged.
+pub fn milliseconds(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Broken {

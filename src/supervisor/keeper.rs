@@ -140,7 +140,7 @@ impl Keeper {
 
     async fn bring_to(&mut self, desired: Desired, reason: Reason) -> Result<Applied, KeepError> {
         let observed = self.observe(&desired).await?;
-        let todo = plan(&desired, &observed, &self.layout).map_err(KeepError::Conflicts)?;
+        let todo = plan(&desired, &observed, &self.layout).map_err(refused)?;
         self.carry_out(&desired, &observed, todo, reason).await
     }
 
@@ -152,6 +152,7 @@ impl Keeper {
         todo: Plan,
         reason: Reason,
     ) -> Result<Applied, KeepError> {
+        let begun = Instant::now();
         let mut recover = known_domains(observed);
         self.adopt(observed).await;
         let mut applied = Applied::default();
@@ -170,7 +171,8 @@ impl Keeper {
             self.machine.rest();
             return Ok(applied);
         }
-        tracing::info!("{} in {}", count(todo.steps.len(), "step"), count(count_domains(&todo), "domain"));
+        let (steps, domains) = (todo.steps.len(), count_domains(&todo));
+        tracing::info!(steps, domains, ?reason, "{} in {}", count(steps, "step"), count(domains, "domain"));
         let mut outcome = Outcome::default();
         let mut started = Vec::new();
         for (stage, domains) in todo.stages() {
@@ -208,6 +210,8 @@ impl Keeper {
             self.await_daemons(started, &mut applied).await;
         }
         self.verify(desired, &mut applied).await;
+        let (took_ms, problems) = (apply::milliseconds(begun), applied.problems.len());
+        tracing::debug!(steps, done = applied.done, problems, took_ms, "{} of {steps} steps done", applied.done);
         self.machine.rest();
         Ok(applied)
     }
@@ -404,6 +408,14 @@ impl Keeper {
             Err(error) => tracing::warn!("cannot verify: {error}"),
         }
     }
+}
+
+/// Nothing is done, because of these.
+fn refused(conflicts: Vec<Conflict>) -> KeepError {
+    for conflict in &conflicts {
+        tracing::debug!(conflict = %conflict, "in the way: {conflict}");
+    }
+    KeepError::Conflicts(conflicts)
 }
 
 /// Domains that were there before: their kernel routes may be those of a daemon that was lost.

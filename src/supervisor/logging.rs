@@ -43,7 +43,11 @@ impl Verbosity {
 /// Starts logging; later calls change nothing.
 pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), SysError> {
     let own = |level: LevelFilter| EnvFilter::new(format!("off,rdsup={level}"));
-    let people = fmt::layer().with_writer(std::io::stderr).event_format(ForPeople);
+    let people = fmt::layer()
+        .with_writer(std::io::stderr)
+        .event_format(ForPeople { to_journal: goes_to_journal() })
+        // Who reads standard error may be gone, which is no reason to say so there.
+        .log_internal_errors(false);
     let journal = match file {
         Some(path) => {
             let file = RotatingFile::open(path)?;
@@ -62,7 +66,27 @@ pub fn start(verbosity: Verbosity, file: Option<&Path>) -> Result<(), SysError> 
 }
 
 /// One line: what is not well says so first, then the domain that it is about, then what happened.
-struct ForPeople;
+struct ForPeople {
+    /// Whether each line begins with its priority, as `sd-daemon(3)` has it: the journal takes that off again.
+    to_journal: bool,
+}
+
+/// Whether standard error is the journal's: the service manager names its file in the environment, and what was redirected
+/// since is another one.
+fn goes_to_journal() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    nix::sys::stat::fstat(std::io::stderr()).is_ok_and(|file| named == format!("{}:{}", file.st_dev, file.st_ino))
+}
+
+/// The priority of `syslog(3)`.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
 
 impl<S, N> FormatEvent<S, N> for ForPeople
 where
@@ -72,24 +96,31 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
         let mut line = Line::default();
         event.record(&mut line);
-        match *event.metadata().level() {
-            Level::ERROR => writer.write_str("error: ")?,
-            Level::WARN => writer.write_str("warning: ")?,
+        let level = *event.metadata().level();
+        let mut text = String::new();
+        match level {
+            Level::ERROR => text.push_str("error: "),
+            Level::WARN => text.push_str("warning: "),
             _ => {}
         }
         // A step names its domain already.
         if !line.domain.is_empty() && !line.message.contains(&line.domain) {
-            write!(writer, "{}: ", line.domain)?;
+            text.extend([&line.domain, ": "]);
         }
         // What a daemon said, and not what we say of it.
         if !line.source.is_empty() {
-            write!(writer, "{}: ", line.source)?;
+            text.extend([&line.source, ": "]);
         }
-        write!(writer, "{}", line.message)?;
+        text.push_str(&line.message);
         if !line.cause.is_empty() {
-            write!(writer, " ({})", line.cause)?;
+            text.extend([" (", &line.cause, ")"]);
         }
-        writeln!(writer)
+        if self.to_journal {
+            // What has several lines is several entries there, each with a priority of its own.
+            text.lines().try_for_each(|line| writeln!(writer, "<{}>{line}", priority(level)))
+        } else {
+            writeln!(writer, "{text}")
+        }
     }
 }
 

@@ -278,6 +278,13 @@ struct Readiness {
 const ASK_EVERY: Duration = Duration::from_millis(10);
 const ESTABLISHED_WITHIN: Duration = Duration::from_mins(1);
 
+/// A signal, for the log.
+fn noted(signal: i32) -> i32 {
+    let name = nix::sys::signal::Signal::try_from(signal).map_or("a signal", nix::sys::signal::Signal::as_str);
+    tracing::info!(signal, "received {name}");
+    signal
+}
+
 impl Loop {
     async fn run(&mut self) -> End {
         self.tell_if_ready().await;
@@ -287,7 +294,7 @@ impl Loop {
             let confirm_until = self.confirm_until();
             tokio::select! {
                 happening = self.keeper.processes.next() => self.keeper.processes.handle(happening),
-                Some(signal) = self.signals.next() => match signal {
+                Some(signal) = self.signals.next() => match noted(signal) {
                     SIGHUP => {
                         self.reload().await;
                         self.drift.applied(&self.keeper).await;

@@ -18,6 +18,11 @@ pub struct RotatingFile {
     file: File,
     size: u64,
     limit: u64,
+    /// How many lines could not be written since the last that could, and why the last could not.
+    lost: u64,
+    why: String,
+    /// Whether the file ends in the middle of a line, where there was no room for the rest.
+    torn: bool,
 }
 
 impl RotatingFile {
@@ -32,7 +37,46 @@ impl RotatingFile {
         }
         let file = append(path)?;
         let size = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file, size, limit })
+        Ok(Self { path: path.to_owned(), file, size, limit, lost: 0, why: String::new(), torn: false })
+    }
+
+    fn append_line(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.size > 0 && self.size + line.len() as u64 > self.limit {
+            self.put_away()?;
+        }
+        if self.torn {
+            self.write_whole(b"\n")?;
+        }
+        if self.lost > 0 {
+            let note = self.note_of_loss();
+            self.write_whole(note.as_bytes())?;
+            self.lost = 0;
+        }
+        self.write_whole(line)
+    }
+
+    fn write_whole(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.file.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.torn = bytes[written - 1] != b'\n';
+                    self.size += written as u64;
+                    bytes = &bytes[written..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// In the form of the other lines, as `tracing-subscriber` writes them.
+    fn note_of_loss(&self) -> String {
+        let message = format!("{} lines of this log could not be written: {}", self.lost, self.why);
+        let fields = serde_json::json!({ "message": message, "lost": self.lost });
+        let time = jiff::Timestamp::now().to_string();
+        format!("{}\n", serde_json::json!({ "timestamp": time, "level": "WARN", "fields": fields }))
     }
 
     fn put_away(&mut self) -> io::Result<()> {
@@ -41,6 +85,7 @@ impl RotatingFile {
         std::fs::rename(&self.path, old)?;
         self.file = append(&self.path)?;
         self.size = 0;
+        self.torn = false;
         Ok(())
     }
 }
@@ -49,18 +94,19 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
+/// A line that cannot be written is lost and counted: whoever logs has better things to do than to care, above all when the
+/// disk is full. As soon as there is room again the log says how many are missing.
 impl Write for RotatingFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.size > 0 && self.size + line.len() as u64 > self.limit {
-            self.put_away()?;
+        if let Err(error) = self.append_line(line) {
+            self.lost += 1;
+            self.why = error.to_string();
         }
-        let written = self.file.write(line)?;
-        self.size += written as u64;
-        Ok(written)
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
@@ -149,5 +195,27 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(directory.path().join("bird.log.1"), &path).unwrap();
         assert!(tail(&path, None, 2).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_told_and_never_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rdsup.log");
+        let mut log = RotatingFile::with_limit(&path, 1 << 20).unwrap();
+        log.write_all(b"{\"first\":1}\n").unwrap();
+        // The kernel's own disk that is always full; half a line was written before.
+        let file = std::mem::replace(&mut log.file, OpenOptions::new().append(true).open("/dev/full").unwrap());
+        for _ in 0..3 {
+            log.write_all(b"lost\n").unwrap();
+        }
+        log.file = file;
+        log.file.write_all(b"{\"to").unwrap();
+        log.torn = true;
+        log.write_all(b"{\"last\":1}\n").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines[0], lines[1], lines[3]), ("{\"first\":1}", "{\"to", "{\"last\":1}"), "{text}");
+        assert!(lines[2].contains("3 lines of this log could not be written: No space left on device"), "{text}");
+        assert_eq!(lines.len(), 4, "{text}");
     }
 }

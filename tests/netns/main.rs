@@ -28,6 +28,7 @@ mod host;
 mod inside;
 mod lifecycle;
 mod links;
+mod logs;
 mod looking;
 mod machine;
 mod manager;

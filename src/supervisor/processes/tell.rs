@@ -7,13 +7,13 @@ use crate::supervise::Report;
 pub(super) fn tell(domain: &DomainName, report: &Report, last_words: &[String]) {
     let words = (!last_words.is_empty()).then(|| last_words.join(" | "));
     match report {
-        Report::Failed { .. } => tracing::error!(%domain, last_words = words, "daemon {report}"),
-        Report::Hung { .. } | Report::WillNotDie => tracing::error!(%domain, "daemon {report}"),
-        Report::Lost { .. } => tracing::warn!(%domain, last_words = words, "daemon {report}"),
+        Report::Failed { .. } => tracing::error!(%domain, ?report, last_words = words, "daemon {report}"),
+        Report::Hung { .. } | Report::WillNotDie => tracing::error!(%domain, ?report, "daemon {report}"),
+        Report::Lost { .. } => tracing::warn!(%domain, ?report, last_words = words, "daemon {report}"),
         Report::NotReadyInTime { .. } | Report::Busy | Report::Silent | Report::WillNotStop => {
-            tracing::warn!(%domain, "daemon {report}");
+            tracing::warn!(%domain, ?report, "daemon {report}");
         }
-        Report::Stable => tracing::debug!(%domain, "daemon {report}"),
-        _ => tracing::info!(%domain, "daemon {report}"),
+        Report::Stable => tracing::debug!(%domain, ?report, "daemon {report}"),
+        _ => tracing::info!(%domain, ?report, "daemon {report}"),
     }
 }
