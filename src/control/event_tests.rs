@@ -25,6 +25,8 @@ fn session(state: &str, since: i64, error: Option<&str>) -> Session {
         families: Vec::new(),
         last_error: error.map(str::to_owned),
         neighbor_id: None,
+        route_refresh: None,
+        source: None,
         hold_seconds: None,
     }
 }

@@ -3,8 +3,8 @@
 mod daemon;
 mod execute;
 mod filter;
-mod held;
 mod groups;
+mod held;
 mod host;
 mod mend;
 mod observe;
