@@ -13,7 +13,8 @@ impl Observed {
     pub fn carry_out(&mut self, step: &Step) {
         let name = &step.domain;
         match &step.action {
-            Action::MakeDirectory { .. } | Action::ResyncDaemon { .. } => {}
+            Action::ResyncDaemon { .. } => {}
+            Action::MakeDirectory { .. } => self.domain(name).directory = true,
             Action::WriteFile { path, text, mode, .. } => match interface_of_record(path) {
                 Some(interface) => {
                     let record: InterfaceRecord = serde_json::from_str(text).expect("a record is JSON");
@@ -21,10 +22,16 @@ impl Observed {
                 }
                 None => drop(self.domain(name).files.insert(path.clone(), (text.to_string(), *mode))),
             },
-            Action::RemovePath { path } => match interface_of_record(path) {
-                Some(interface) => drop(self.records.remove(&interface)),
-                None => self.domain(name).files.retain(|file, _| !file.starts_with(path)),
-            },
+            Action::RemovePath { path } => {
+                if let Some(interface) = interface_of_record(path) {
+                    self.records.remove(&interface);
+                } else {
+                    let domain = self.domain(name);
+                    // `/run/rdsup/NAME`, and not a file in it or beside it.
+                    domain.directory &= !path.ends_with(format!("rdsup/{name}"));
+                    domain.files.retain(|file, _| !file.starts_with(path));
+                }
+            }
             Action::CreateNamespace => {
                 let lo = ObservedLink::default();
                 self.domain(name).links.insert(InterfaceName::loopback(), lo);
@@ -37,6 +44,7 @@ impl Observed {
                 let gone = std::mem::take(self.domain(name));
                 assert_eq!(gone.daemon, ObservedDaemon::Stopped, "{name} went away under its daemon");
                 self.domain(name).files = gone.files;
+                self.domain(name).directory = gone.directory;
             }
             Action::SetSysctls { values, .. } => {
                 for sysctl in values {

@@ -42,6 +42,8 @@ pub struct ObservedDomain {
     pub filter: Option<ObservedFilter>,
     /// Tables of ours that are stacked on it: an apply was cut short.
     pub stacked: BTreeSet<String>,
+    /// Whether it has a run directory, even if that is empty.
+    pub directory: bool,
     /// Files of the domain's run directory: path → content as it stands, with its permission bits.
     pub files: BTreeMap<PathBuf, (String, u32)>,
     /// Every interface in the namespace. In `host`: those of our link group, and those asked for by name.
@@ -196,6 +198,7 @@ impl ObservedDomain {
             sysctls: BTreeMap::new(),
             filter: None,
             stacked: BTreeSet::new(),
+            directory: false,
             files: BTreeMap::new(),
             links: BTreeMap::new(),
             routes: BTreeSet::new(),
@@ -208,6 +211,7 @@ impl ObservedDomain {
         self.namespace == NamespaceState::Absent
             && self.filter.is_none()
             && self.stacked.is_empty()
+            && !self.directory
             && self.files.is_empty()
             && self.routes.is_empty()
             && self.daemon == ObservedDaemon::Stopped

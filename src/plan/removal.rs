@@ -138,11 +138,11 @@ impl<'a> Planner<'a> {
                 }
             }
             self.push(Stage::RemoveDomains, name, none, Action::RemoveNamespace);
-        } else if seen.namespace == NamespaceState::Absent && !seen.files.is_empty() {
+        } else if seen.namespace == NamespaceState::Absent && seen.directory {
             // A stop that was killed a moment ago may have left the name, as a plain file.
             self.push(Stage::RemoveDomains, name, none, Action::RemoveNamespace);
         }
-        if !seen.files.is_empty() {
+        if seen.directory {
             // The directory last: by that a domain is found whose removal was cut short.
             for path in [self.layout.output(name, DaemonKind::Bird), self.layout.domain_dir(name)] {
                 self.push(Stage::RemoveDomains, name, none, Action::RemovePath { path });

@@ -154,6 +154,18 @@ impl<'a, I: Iterator<Item = &'a super::Step>> LastPosition for I {
 }
 
 #[test]
+fn of_a_domain_that_nothing_asks_for_even_an_empty_directory_goes_and_with_it_its_name() {
+    let mut observed = Observed::default();
+    observed.domains.insert(name("a"), ObservedDomain { directory: true, ..ObservedDomain::default() });
+    let steps = plan(&Desired::default(), &observed, &layout()).unwrap();
+    let lines: Vec<String> = steps.steps().map(ToString::to_string).collect();
+    assert_eq!(lines.first().unwrap(), "ip netns delete a");
+    assert_eq!(lines.last().unwrap(), "rm -rf /run/rdsup/a");
+    steps.steps().for_each(|step| observed.carry_out(step));
+    assert!(plan(&Desired::default(), &observed, &layout()).unwrap().is_empty());
+}
+
+#[test]
 fn taking_everything_down_leaves_nothing() {
     let (desired, mut observed) = with_claimed_interface();
     let before = observed.domains[&Layout::host()].links.clone();

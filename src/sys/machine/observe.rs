@@ -71,7 +71,13 @@ impl Machine {
             let entry = entry.ok().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))?;
             DomainName::new(entry.file_name().into_string().ok()?).ok()
         });
-        Ok(names.filter(|name| records::SIGNS.iter().any(|file| self.domain_dir(name).join(file).exists())).collect())
+        let is_domain = |name: &DomainName| {
+            let directory = self.domain_dir(name);
+            // One that holds nothing was made a moment before its maker died.
+            records::SIGNS.iter().any(|file| directory.join(file).exists())
+                || std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none())
+        };
+        Ok(names.filter(is_domain).collect())
     }
 
     async fn observe_domain(
@@ -80,7 +86,9 @@ impl Machine {
         wanted: Option<&DesiredDomain>,
         physical: &BTreeSet<InterfaceName>,
     ) -> Result<Found, SysError> {
-        let mut observed = ObservedDomain { files: self.files_of(&domain, wanted)?, ..ObservedDomain::default() };
+        let directory = self.domain_dir(&domain).is_dir();
+        let files = self.files_of(&domain, wanted)?;
+        let mut observed = ObservedDomain { directory, files, ..ObservedDomain::default() };
         let named = self.named(&domain)?;
         let unnamed = named.is_none();
         let found = match named {
