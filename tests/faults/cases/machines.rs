@@ -18,6 +18,11 @@ const LISTENER: &str = r#"for my $name (keys %SIG) { $SIG{$name} = sub { open my
 const OTHER_BIRD: &str =
     "exec ip netns exec a bird -f -c /srv/machine/other.conf -s /srv/machine/other.ctl -P /srv/machine/other.pid";
 
+/// And one with the very same command line, whose `/run/rdsup` is another, as in a container.
+const DOUBLE: &str = r"exec ip netns exec a bash -c 'mount -t tmpfs tmpfs /run/rdsup; mkdir /run/rdsup/a
+    cp /srv/machine/other.conf /run/rdsup/a/bird.conf
+    exec bird -f -c /run/rdsup/a/bird.conf -s /run/rdsup/a/bird.ctl -u bird -g bird'";
+
 /// Starts a program with a process id that is free.
 fn start_as(machine: &Machine, pid: &str, program: &[&str]) {
     // The kernel counts on from the last one; another process may have been faster.
@@ -39,7 +44,7 @@ fn is_alive(machine: &Machine, pid: &str) -> bool {
 }
 
 fn stranger(run: &Run) {
-    let strangers: [&[&str]; 2] = [&["perl", "-e", LISTENER], &["bash", "-c", OTHER_BIRD]];
+    let strangers: [&[&str]; 3] = [&["perl", "-e", LISTENER], &["bash", "-c", OTHER_BIRD], &["bash", "-c", DOUBLE]];
     for program in strangers {
         let world = World::pairs(run);
         let machine = &world.machine;

@@ -69,6 +69,8 @@ fn idle(run: &Run) {
             },
         );
     }
+    let environment = machine.sh("cat /proc/$(pgrep -x bird | head -1)/environ | tr '\\0' ' '");
+    assert!(environment.contains("PATH=") && !environment.contains("FAILPOINTS"), "{environment}");
     // What was adopted is watched: it comes back when it dies.
     let daemon = machine.bird("a").expect("a has a daemon");
     machine.line(&format!("kill -9 {daemon}"));
