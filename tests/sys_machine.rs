@@ -70,6 +70,10 @@ fn a_published_namespace_is_seen_by_ip_netns_and_is_ours() {
         run(&machine, "a", Action::RemoveNamespace).await;
         run(&machine, "a", Action::RemoveNamespace).await;
         assert_eq!(output("ip", &["netns", "list"]), "");
+        // By its directory, even an empty one, a domain is found whose removal was cut short.
+        let left = machine.observe(&Desired::default()).await.unwrap();
+        assert_eq!(left.domains[&domain("a")].namespace, NamespaceState::Absent);
+        run(&machine, "a", Action::RemovePath { path: machine.domain_dir(&domain("a")) }).await;
         assert!(!machine.observe(&Desired::default()).await.unwrap().domains.contains_key(&domain("a")));
     });
 }

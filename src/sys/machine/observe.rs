@@ -75,7 +75,8 @@ impl Machine {
             let directory = self.domain_dir(name);
             // One that holds nothing was made a moment before its maker died.
             records::SIGNS.iter().any(|file| directory.join(file).exists())
-                || std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none())
+                || (self.layout.log().parent() != Some(&directory)
+                    && std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none()))
         };
         Ok(names.filter(is_domain).collect())
     }
