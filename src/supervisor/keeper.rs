@@ -187,10 +187,6 @@ impl Keeper {
                         |step: &Step| desired.domains.get(&step.domain).map_or(0, |wanted| wanted.interfaces.len());
                     steps.sort_by_key(|step| std::cmp::Reverse(links(step)));
                     for step in steps.into_iter().filter(|step| !outcome.is_broken(&step.domain)) {
-                        // Its own machine knows when to try again; what nobody asked for does not hurry it.
-                        if reason == Reason::Drift && self.processes.is_coming(&step.domain) {
-                            continue;
-                        }
                         self.daemon_step(&step, desired, &recover, &mut applied).await;
                         started.push(step);
                     }

@@ -63,6 +63,11 @@ impl Keeper {
         let (mut todo, conflicts) = plan_around(&desired, &observed, &self.layout);
         self.leave_to_supervision(&mut todo);
         let found = found(&todo, &observed);
+        // What was found in its domain is why a step is taken, where the plan has no nearer reason.
+        for (_, step) in &mut todo.steps {
+            let words = found.get(&step.domain).map(|found| found.join("; "));
+            step.cause = step.cause.take().or(words);
+        }
         // Daemons become ready while the loop goes on: a repair of something else must not wait for them.
         let missing = todo.missing.iter().map(|missing| (missing.domain.clone(), is_missing(missing)));
         let in_the_way = conflicts.iter().map(|conflict| (conflict.domain(), in_the_way(conflict)));

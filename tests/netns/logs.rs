@@ -29,8 +29,15 @@ fn steps_requests_signals_and_applies_are_logged_with_what_one_needs_to_replay_t
     machine.line(&format!("kill -HUP {}", machine.supervisor()));
     eventually(SOON, "the signal is logged", || entries(&machine).iter().any(|entry| entry["fields"]["signal"] == 1));
     machine.line("ip netns exec private nft delete table inet rdsup");
-    eventually(SOON, "the repair is logged", || {
-        entries(&machine).iter().any(|entry| entry["fields"]["cause"] == "the table was gone")
+    let filter = "the packet filter was gone: repaired";
+    eventually(SOON, "the repair of the filter is logged", || {
+        entries(&machine).iter().any(|entry| entry["fields"]["message"] == filter)
+    });
+    machine.line("ip -n private link set rd-internet down");
+    eventually(SOON, "the repair of the link is logged", || {
+        entries(&machine)
+            .iter()
+            .any(|entry| entry["fields"]["cause"].as_str().is_some_and(|it| it.contains("was down")))
     });
     let entries = entries(&machine);
     assert!(entries.iter().all(|entry| entry["timestamp"].is_string() && entry["level"].is_string()));
@@ -38,7 +45,8 @@ fn steps_requests_signals_and_applies_are_logged_with_what_one_needs_to_replay_t
     let step = find(&entries, "message", "ip -n private link set rd-internet up");
     assert_eq!((&step["domain"], &step["took_ms"].is_u64()), (&"private".into(), &true), "{step}");
     assert!(step["stage"].is_string() && step["line"].as_u64().is_some_and(|line| line > 0), "{step}");
-    assert_eq!(find(&entries, "cause", "the table was gone")["domain"], "private");
+    assert_eq!(find(&entries, "message", filter)["domain"], "private");
+    assert!(find(&entries, "message", filter)["milliseconds"].is_u64());
     assert!(entries.iter().any(|entry| entry["fields"]["reason"] == "Order"), "why there was something to do");
 
     let request = find(&entries, "request", "apply");

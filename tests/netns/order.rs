@@ -192,7 +192,7 @@ fn an_apply_that_was_killed_between_the_filters_is_finished_by_the_next() {
     machine.configure(&chain(OPEN, CLOSED));
     let plan = machine.plan();
     assert_eq!(plan.matches("rdsup-next2.nft").count(), 2, "{plan}");
-    machine.run(&[RDSUP, "-c", CONFIG, "start", "--detach"]).ok();
+    machine.run(&[RDSUP, "-c", CONFIG, "start", "--detach", "--apply"]).ok();
     machine.assert_converged();
     for domain in ["r", "t"] {
         let tables = machine.within(domain, "nft list tables").ok();
@@ -248,7 +248,7 @@ fn a_supervisor_killed_anywhere_in_its_applies_lets_nothing_through_that_both_po
         // Every other time it goes back, or else on.
         in_force = if round % 2 == 0 { in_force } else { 1 - in_force };
         machine.configure(&there[in_force]);
-        machine.rdsup("start --detach").ok();
+        machine.rdsup("start --detach --apply").ok();
         machine.assert_converged();
     }
     assert_eq!(arrived(&machine, "seen"), 0, "datagrams that both policies forbid");

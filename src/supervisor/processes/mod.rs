@@ -186,11 +186,6 @@ impl Processes {
         self.entries.get(domain).is_some_and(|entry| entry.life.pid().is_some())
     }
 
-    /// Whether the domain's daemon has no process now and gets one without being asked.
-    pub fn is_coming(&self, domain: &DomainName) -> bool {
-        self.knows(domain) && !self.has_process(domain)
-    }
-
     /// Whether the domain's daemon is ready.
     pub fn is_running(&self, domain: &DomainName) -> bool {
         let ready = [State::Running, State::Loading, State::Busy, State::Silent];

@@ -12,23 +12,31 @@ use crate::model::{DaemonKind, DomainName, InterfaceName};
 use crate::sys::SysError;
 use crate::sys::fault;
 use crate::sys::netlink::link;
-use crate::sys::process::{Process, Signal};
+use crate::sys::process::{Process, ProcessRecord, Signal};
 
 impl Machine {
-    /// The routing daemon that an earlier supervisor started for the domain, if it still is that very process.
+    /// The routing daemon that an earlier supervisor started for the domain, to be watched from now on. One that is over is
+    /// given out once, if the service manager kept its pidfd: that tells how it ended.
     pub fn adopt_daemon(&self, domain: &DomainName) -> Result<Option<(DaemonKind, Process)>, SysError> {
         let Some(record) = self.recorded_daemon(domain) else { return Ok(None) };
-        let process =
-            Process::adopt(&record).map_err(|error| SysError::io(format!("look at process {}", record.pid), error))?;
-        // A record is a file, and whatever it says, only a BIRD with this domain's control socket is this domain's daemon.
-        let is_its_own =
-            |process: &Process| socket_of(process.pid()) == Some(self.layout.socket(domain, DaemonKind::Bird));
-        let process = process.filter(is_its_own);
-        if let Some(process) = &process {
+        let running = self.running_daemon(domain, &record)?;
+        if let Some(process) = &running {
             self.place_in_cgroup(domain, process);
         }
-        let process = process.or_else(|| self.ended_daemon(domain, &record));
+        let process = running.or_else(|| self.ended_daemon(domain, &record));
         Ok(process.map(|process| (DaemonKind::Bird, process)))
+    }
+
+    /// The process of this record, if it still is that very process and the domain's daemon.
+    pub(super) fn running_daemon(
+        &self,
+        domain: &DomainName,
+        record: &ProcessRecord,
+    ) -> Result<Option<Process>, SysError> {
+        let process =
+            Process::adopt(record).map_err(|error| SysError::io(format!("look at process {}", record.pid), error))?;
+        // A record is a file, and whatever it says, only a BIRD with this domain's control socket is this domain's daemon.
+        Ok(process.filter(|process| socket_of(process.pid()) == Some(self.layout.socket(domain, DaemonKind::Bird))))
     }
 
     /// Ends daemons that were started with one of these control sockets and that nobody watches: a supervisor started them

@@ -203,8 +203,8 @@ impl Machine {
     fn daemon_of(&self, domain: &DomainName, namespace: Option<&Namespace>) -> ObservedDaemon {
         let Some(record) = self.recorded_daemon(domain) else { return ObservedDaemon::Stopped };
         let inside = namespace.is_none_or(|namespace| namespace.inode() == record.netns_inode);
-        match self.adopt_daemon(domain) {
-            Ok(Some((_, process))) if inside => {
+        match self.running_daemon(domain, &record) {
+            Ok(Some(process)) if inside => {
                 ObservedDaemon::Running { pid: process.pid(), config: self.loaded_config(domain) }
             }
             _ => ObservedDaemon::Stopped,
