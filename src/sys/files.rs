@@ -61,7 +61,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32, ids: Option<(u32, u32)>) ->
     written
 }
 
-/// Removes what [`write`] was killed over in a directory and the directories in it: `.NAME.PID.NUMBER`. Only for who
+/// Removes what [`write()`] was killed over in a directory and the directories in it: `.NAME.PID.NUMBER`. Only for who
 /// holds the lock, since nobody else writes there then.
 pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
