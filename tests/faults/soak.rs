@@ -62,7 +62,9 @@ fn policy() -> String {
 }
 
 fn other_policy() -> String {
-    policy().replace("tcp/80", "tcp/443").replace("192.168.66.0/24", "192.168.77.0/24")
+    let another_route = "kind = \"blackhole\"\n[[domain.b.route]]\nto = \"192.168.77.0/24\"\nkind = \"blackhole\"\n";
+    // The first route stays: a fault removes it.
+    policy().replace("tcp/80", "tcp/443").replace("kind = \"blackhole\"\n", another_route)
 }
 
 fn kill_daemon(world: &World, signal: &str) {
