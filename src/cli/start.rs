@@ -80,7 +80,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let runtime = super::runtime()?;
     let result = runtime.block_on(supervisor::run(options, handover, move |applied| {
         if detached {
-            // The caller waits for this mark, and for the end of the stream.
+            // The caller waits for this mark.
             let mark = if applied.problems.is_empty() { READY } else { DEGRADED };
             let _ = std::io::Write::write_all(&mut std::io::stderr(), &[mark]);
             if let Err(error) = crate::sys::process::silence() {
@@ -130,10 +130,13 @@ fn detach(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let (process, mut words) = spawn.new_session().spawn_heard()?;
     let mut buffer = [0; 4096];
     let mut ready = None;
-    while let Ok(count @ 1..) = words.read(&mut buffer) {
+    // The end of the stream may never come: a supervisor that has run out of descriptors cannot replace this one.
+    while ready.is_none()
+        && let Ok(count @ 1..) = words.read(&mut buffer)
+    {
         let (marks, said): (Vec<u8>, Vec<u8>) =
             buffer[..count].iter().partition(|byte| matches!(**byte, READY | DEGRADED));
-        ready = marks.last().copied().or(ready);
+        ready = marks.last().copied();
         let _ = std::io::Write::write_all(&mut std::io::stderr(), &said);
     }
     if let Some(mark) = ready {
