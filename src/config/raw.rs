@@ -356,7 +356,7 @@ pub struct Link {
     /// end has the first usable address, the second the next.
     #[serde(default)]
     pub addresses: Texts,
-    /// The MTU of both ends, 1280 to 65535. Without it the kernel's default.
+    /// The MTU of both ends, 1280 to 65535. Without it 1500, as the kernel has it.
     #[schemars(extend("minimum" = 1280, "maximum" = 65535))]
     pub mtu: Option<At<u32>>,
     /// The longest AS path accepted over the link.

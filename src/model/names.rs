@@ -103,7 +103,10 @@ name_type!(
     DomainName,
     "domain name",
     |what, name| {
-        check_lowercase_name(what, name, 11, "at most 11 characters, because an interface is named rd-NAME and has 15 bytes")
+        check_lowercase_name(what, name, 11, "at most 11 characters, because an interface is named rd-NAME and has 15 bytes")?;
+        // Each domain has a directory of its name beside the one of the supervisor's log.
+        let rule = "it is the name of a directory that rdsup has beside those of the domains";
+        if name == "log" { Err(InvalidName { what, name: name.to_owned(), rule }) } else { Ok(()) }
     }
 );
 

@@ -287,9 +287,10 @@ impl<'a> Planner<'a> {
                 self.push(stage, domain, wanted.origin, Action::SetSysctls { values: changed, file: None });
             }
         }
-        if let Some(mtu) =
-            wanted.mtu.filter(|mtu| *mtu != link.mtu && (seen.is_some() || wanted.kind != InterfaceKind::Link))
-        {
+        // A new link gets its MTU when it is made, or has the usual one.
+        let is_link = wanted.kind == InterfaceKind::Link;
+        let mtu = wanted.mtu.or(is_link.then_some(USUAL_MTU));
+        if let Some(mtu) = mtu.filter(|mtu| *mtu != link.mtu && (seen.is_some() || !is_link)) {
             self.push(stage, domain, wanted.origin, Action::SetMtu { name: name.clone(), mtu });
         }
         for address in link.own_addresses.difference(&wanted.addresses) {
@@ -345,6 +346,9 @@ impl<'a> Planner<'a> {
         self.desired.domains.get(&end.domain)?.interfaces.get(&end.interface)?.mtu
     }
 }
+
+/// What a veth has that was given no MTU (`ETH_DATA_LEN`).
+const USUAL_MTU: u32 = 1500;
 
 /// Whether the plan takes an address from an interface. Of IPv4 the kernel keeps no route through one that has none left, even
 /// if it gets another address right after.

@@ -283,6 +283,24 @@ fn a_changed_filter_alone_is_one_step_and_names_its_cause() {
 }
 
 #[test]
+fn a_link_that_is_given_no_mtu_any_more_has_the_usual_one_again() {
+    let mut observed = Observed::default();
+    let wide = |mtu| {
+        let mut desired = three_domains();
+        let interfaces = desired.domains.values_mut().flat_map(|domain| domain.interfaces.values_mut());
+        interfaces.filter(|it| it.kind == InterfaceKind::Link).for_each(|it| it.mtu = mtu);
+        desired
+    };
+    let up = plan(&wide(Some(9000)), &observed, &layout()).unwrap();
+    carry_out(&mut observed, &up);
+    let back = plan(&wide(None), &observed, &layout()).unwrap();
+    let ends = lines(&back);
+    assert!(ends.len() >= 4 && ends.iter().all(|line| line.ends_with(" mtu 1500")), "{ends:?}");
+    carry_out(&mut observed, &back);
+    assert!(plan(&wide(None), &observed, &layout()).unwrap().is_empty());
+}
+
+#[test]
 fn an_interface_that_nobody_marked_is_left_alone() {
     let mut observed = Observed::default();
     let desired = three_domains();

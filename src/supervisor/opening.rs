@@ -19,6 +19,8 @@ pub struct Opened {
     pub prepared: Prepared,
     /// The generation that it is, unless it is the file.
     pub generation: Option<Generation>,
+    /// Whether that stands already.
+    pub stands: bool,
     /// Where generations are noted.
     pub generations: Generations,
     /// What people should hear.
@@ -40,6 +42,7 @@ pub fn open(options: &Options) -> Result<Opened, RunError> {
         generations.opening(stands, || read().ok().map(|prepared| prepared.snapshot))
     };
     let (file, number) = (options.config.display(), |generation: &Generation| generation.number);
+    let stands = matches!(opening, Opening::Standing(_));
     let generation = match opening {
         Opening::File => match (read(), generations.last()) {
             (Err(error), Some(generation)) if options.or_last => {
@@ -51,7 +54,7 @@ pub fn open(options: &Options) -> Result<Opened, RunError> {
             (prepared, _) => {
                 let prepared = prepared?;
                 words.extend(generations.passed_over(&prepared));
-                return Ok(Opened { prepared, generation: None, generations, words });
+                return Ok(Opened { prepared, generation: None, stands: false, generations, words });
             }
         },
         Opening::Standing(generation) => {
@@ -70,24 +73,22 @@ pub fn open(options: &Options) -> Result<Opened, RunError> {
         }
     };
     let prepared = prepare_generation(&generation, generations.config(), options.state_dir.as_deref())?;
-    Ok(Opened { prepared, generation: Some(generation), generations, words })
+    Ok(Opened { prepared, generation: Some(generation), stands, generations, words })
 }
 
 /// Makes the network what was found, for the first time of this supervisor.
-pub async fn first(
-    keeper: &mut Keeper,
-    prepared: &Prepared,
-    generation: Option<Generation>,
-    generations: &mut Generations,
-) -> Result<Applied, RunError> {
-    let begun = if let Some(generation) = generation {
+pub async fn first(keeper: &mut Keeper, opened: &mut Opened) -> Result<Applied, RunError> {
+    let Opened { prepared, generation, generations, stands, .. } = opened;
+    let begun = if let Some(generation) = generation.take() {
         generations.stand_on(generation);
         None
     } else {
         let snapshot = prepared.snapshot.clone();
         generations.begin_anyway(Read { snapshot, file: &prepared.file, by: "start" })
     };
-    match (keeper.apply(prepared).await, begun) {
+    // What somebody put in the way of one domain must not leave all of them without a supervisor.
+    let applied = if *stands { keeper.take_over(prepared).await } else { keeper.apply(prepared).await };
+    match (applied, begun) {
         (Ok(applied), _) => {
             generations.tidy();
             Ok(applied)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use super::keeper::{Applied, KeepError, Keeper, Reason};
+use super::prepare::Prepared;
 use crate::control::Repair;
 use crate::model::{DomainName, InterfaceName};
 use crate::plan::{Action, Conflict, DesiredInterface, InterfaceKind, Missing, Plan, found, plan_around};
@@ -77,6 +78,23 @@ impl Keeper {
             applied.problem(domain, words.clone());
         }
         Ok(Repaired { applied, found, standing })
+    }
+
+    /// Takes over a network that stands, and brings it to what `prepared` wants as far as nothing of others stands in the way.
+    pub async fn take_over(&mut self, prepared: &Prepared) -> Result<Applied, KeepError> {
+        let desired = prepared.desired.clone();
+        let observed = self.observe(&desired).await?;
+        let (todo, conflicts) = plan_around(&desired, &observed, &self.layout);
+        let applied = self.carry_out(&desired, &observed, todo, Reason::Order).await;
+        self.machine().forget_rehearsal();
+        let mut applied = applied?;
+        for conflict in &conflicts {
+            let (domain, words) = (conflict.domain(), in_the_way(conflict));
+            tracing::warn!(%domain, "{words}");
+            applied.problem(&domain, words);
+        }
+        self.desired = desired;
+        Ok(applied)
     }
 
     /// Interfaces of the host whose comings and goings matter: those that a domain claims, and the host's own ends of links.

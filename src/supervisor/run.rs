@@ -125,18 +125,18 @@ pub async fn run(
     let started = Instant::now();
     let service = Service::new(&handover);
     service.starting("checking the configuration");
-    let Opened { prepared, generation, mut generations, words } = open(&options)?;
+    let mut opened = open(&options)?;
     crate::sys::privilege::require()?;
-    let layout = prepared.layout.clone();
+    let layout = opened.prepared.layout.clone();
     let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
-    service.attending(validate_on(&machine, &prepared)).await?;
+    service.attending(validate_on(&machine, &opened.prepared)).await?;
     let lock = acquire(&layout)?;
     logging::start(options.verbosity, Some(&layout.log()))?;
-    for words in words {
+    for words in &opened.words {
         tracing::warn!("{words}");
     }
-    for warning in &prepared.warnings {
-        tracing::warn!("{}: {warning}", prepared.file.display());
+    for warning in &opened.prepared.warnings {
+        tracing::warn!("{}: {warning}", opened.prepared.file.display());
     }
     // Before anything is made, so that a signal that comes meanwhile is not lost.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
@@ -147,7 +147,8 @@ pub async fn run(
     machine.take_over(handover.namespaces, handover.daemons).await;
     service.starting("bringing the network up");
     let mut keeper = Keeper::new(machine, layout.clone());
-    let applied = service.attending(first(&mut keeper, &prepared, generation, &mut generations)).await?;
+    let applied = service.attending(first(&mut keeper, &mut opened)).await?;
+    let Opened { prepared, generations, .. } = opened;
     let rules = Arc::new(AccessRules::of(&prepared.network, group_id));
     let (view, watched) = watch::channel(Arc::new(View::of(&prepared, &rules, &keeper, &applied, &generations)));
     let (orders, inbox) = mpsc::channel(16);

@@ -72,6 +72,16 @@ fn a_foreign_namespace_under_a_domains_name_is_told_and_keeps_no_other_from_bein
     // Who applies is refused whole.
     let error = machine.rdsup("apply").refused(1);
     assert!(error.contains("domain private: a network namespace of that name exists"), "{error}");
+    // A supervisor that is started now has the others to watch over all the same.
+    machine.signal_supervisor("KILL");
+    let said = machine.rdsup("start --detach");
+    assert_eq!(said.code(), Some(3), "{said}");
+    assert!(said.stderr.contains("a network namespace of that name exists"), "{said}");
+    machine.line("ip -n hostile address delete 10.66.0.1/32 dev lo");
+    eventually(SOON, "another domain is repaired", || {
+        machine.line("ip -n hostile -o address show dev lo").contains("10.66.0.1/32")
+    });
+    assert_eq!(machine.sh("ip -n other -o link | wc -l"), "1\n", "the foreign namespace was changed");
     machine.line("umount -l /run/netns/private");
     eventually(SOON, "all is well again", || machine.rdsup("status").status.success());
     assert_eq!(identity(&machine, &ALL), before);
@@ -97,6 +107,9 @@ fn a_foreign_interface_under_a_links_name_is_told_and_the_link_comes_when_it_has
     assert!(machine.line("ip -n private -d -o link show dev rd-internet").contains("bridge"));
     let addresses = machine.line("ip -n private -o address show dev rd-internet");
     assert!(!addresses.contains("fe80::1/64"), "something was put on a foreign interface: {addresses}");
+    machine.signal_supervisor("KILL");
+    let said = machine.rdsup("start --detach");
+    assert!(said.code() == Some(3) && said.stderr.contains("an interface rd-internet exists"), "{said}");
     machine.line("ip -n private link delete rd-internet");
     machine.rdsup("status --wait 30s").ok();
     machine.assert_converged();
