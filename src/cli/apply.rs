@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::place::layout_of;
 use super::{Exit, Failure, Global};
-use crate::control::{Client, Request};
+use crate::control::{Client, Reply, Request};
 
 /// Read the configuration file again and change what has changed: all of it, or nothing
 #[derive(Clone, Debug, clap::Args)]
@@ -14,6 +14,7 @@ Examples:
   rdsup plan && rdsup apply      what would change and which sessions reset; change it
   rdsup apply --confirm 5m       and go back in five minutes, unless: rdsup confirm
   rdsup apply /tmp/new.toml      another file, until the next apply
+  rdsup apply --json             the generation, the resets and the problems, for programs
 
 The same as SIGHUP to the supervisor, but you see what came of it. A file with errors changes nothing. \
 If a step fails, what was done is taken back. The time to confirm goes on when the supervisor dies, \
@@ -41,13 +42,17 @@ pub(super) fn change(global: &Global, request: &Request) -> Result<Exit, Failure
     let layout = layout_of(global);
     super::output::runtime()?.block_on(async {
         let mut client = Client::connect(&layout.control_socket()).await?;
-        client
+        let reply = client
             .call_with_progress(request, |line| {
-                if !global.quiet {
+                if !global.quiet && !global.json {
                     println!("{line}");
                 }
             })
             .await?;
+        match reply {
+            Reply::Changed(change) if global.json => super::output::print_json(&change)?,
+            _ => {}
+        }
         Ok(Exit::Done)
     })
 }

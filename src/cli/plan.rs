@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::output;
 use super::{Exit, Failure, Global};
-use crate::plan::{Plan, Reset, Stage};
+use crate::control::ResetReport;
+use crate::plan::{Plan, Stage};
 use crate::supervisor::{self, Outlook};
 
 /// Show what start or apply would do, without doing it.
@@ -32,22 +33,7 @@ const NAMED: usize = 10;
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     steps: Vec<StepReport<'a>>,
-    resets: Vec<ResetReport<'a>>,
-}
-
-/// One session that is reset, for programs.
-#[derive(Debug, Serialize)]
-struct ResetReport<'a> {
-    domain: &'a str,
-    session: &'a str,
-    /// A domain, or an external neighbor's name.
-    peer: &'a str,
-    /// What the session is called in the domain at the other end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer_session: Option<&'a str>,
-    /// Whether it surely comes to that, or only may.
-    certain: bool,
-    reasons: Vec<String>,
+    resets: Vec<ResetReport>,
 }
 
 /// One step, for programs.
@@ -99,19 +85,8 @@ fn print_json(outlook: &Outlook) -> Result<(), Failure> {
             line: Some(step.origin.line).filter(|line| *line > 0),
         })
         .collect();
-    let resets = outlook.resets.iter().flatten().map(reset_report).collect();
+    let resets = outlook.resets.iter().flatten().map(ResetReport::from).collect();
     output::print_json(&Report { steps, resets })
-}
-
-fn reset_report(reset: &Reset) -> ResetReport<'_> {
-    ResetReport {
-        domain: reset.end.domain.as_str(),
-        session: &reset.end.session,
-        peer: &reset.peer,
-        peer_session: reset.other.as_ref().map(|other| other.session.as_str()),
-        certain: reset.is_certain(),
-        reasons: reset.why(),
-    }
 }
 
 /// The steps under a heading for each stage, in the order in which they are done, those of a domain together; then which domains

@@ -25,7 +25,7 @@ pub use event::{Event, What, changes};
 pub use frame::{FrameCodec, LARGEST_FRAME};
 pub use peer::{Caller, group_id};
 pub use protocol::{
-    Asked, CallError, CtlAnswer, DaemonStatus, DomainState, DomainStatus, Drop, ErrorKind, GenerationReport,
-    GenerationStatus, LinkStatus, Repair, Reply, Request, StatusReport,
+    Asked, CallError, Change, CtlAnswer, DaemonStatus, DomainState, DomainStatus, Drop, ErrorKind, GenerationReport,
+    GenerationStatus, LinkStatus, Repair, Reply, Request, ResetReport, StatusReport,
 };
 pub use server::{Handler, Progress, Server};

@@ -9,6 +9,7 @@ use super::event::Event;
 use crate::daemons::{Answer, Query, Session};
 use crate::history::Generation;
 use crate::model::{DaemonKind, DomainName, Routing};
+use crate::plan::Reset;
 
 /// A request. On the wire the method is `org.rdsup.` and the variant's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,12 +151,60 @@ pub enum Reply {
     Ctl(BTreeMap<DomainName, CtlAnswer>),
     /// To `Plan`, and progress of `Apply` and `Stop`: lines for people.
     Lines(Vec<String>),
-    /// To `Apply`, `Confirm`, `Rollback` and `Stop`: done.
+    /// To `Apply`, `Confirm` and `Rollback`: what came of it.
+    Changed(Change),
+    /// To `Stop`: done. Also the end of `Events`.
     Done,
     /// To `History`: what is kept, in order.
     History(Vec<GenerationReport>),
     /// To `Generation`.
     Generation(Box<Generation>),
+}
+
+/// What came of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The generation in force.
+    pub generation: u64,
+    /// How many steps were done.
+    pub steps: usize,
+    /// The sessions that were announced to be reset.
+    pub resets: Vec<ResetReport>,
+    /// What is not as it should be, by domain. It was so before the change, or the change would have been taken back.
+    pub problems: BTreeMap<DomainName, Vec<String>>,
+    /// Seconds that are left to confirm it, where it waits for that.
+    pub confirm_within: Option<u64>,
+}
+
+/// One session that is reset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetReport {
+    /// Whose session.
+    pub domain: DomainName,
+    /// What it is called there.
+    pub session: String,
+    /// A domain, or an external neighbor's name.
+    pub peer: String,
+    /// What the session is called in the domain at the other end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_session: Option<String>,
+    /// Whether it surely comes to that, or only may.
+    pub certain: bool,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+impl From<&Reset> for ResetReport {
+    fn from(reset: &Reset) -> Self {
+        Self {
+            domain: reset.end.domain.clone(),
+            session: reset.end.session.clone(),
+            peer: reset.peer.clone(),
+            peer_session: reset.other.as_ref().map(|other| other.session.clone()),
+            certain: reset.is_certain(),
+            reasons: reset.why(),
+        }
+    }
 }
 
 /// One generation that is kept.

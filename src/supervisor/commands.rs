@@ -16,7 +16,7 @@ use super::run::{Loop, RunError, told};
 use super::sources::Sources;
 use super::validate::validate_on;
 use crate::control::access::AccessRules;
-use crate::control::{CallError, Progress, group_id};
+use crate::control::{CallError, Change, Progress, ResetReport, group_id};
 use crate::history::Generation;
 
 /// How long after a failed attempt to revert the next one comes.
@@ -41,7 +41,7 @@ impl Asked {
 }
 
 impl Loop {
-    pub(super) async fn carry_out(&mut self, command: Command, progress: &Progress) -> Result<(), CallError> {
+    pub(super) async fn carry_out(&mut self, command: Command, progress: &Progress) -> Result<Change, CallError> {
         match command {
             Command::Apply(asked) => self.apply(asked, progress).await,
             Command::Confirm { by } => self.confirm(&by, progress),
@@ -50,7 +50,7 @@ impl Loop {
     }
 
     /// Reads a file and brings the machine to it, all of it or nothing.
-    pub(super) async fn apply(&mut self, asked: Asked, progress: &Progress) -> Result<(), CallError> {
+    pub(super) async fn apply(&mut self, asked: Asked, progress: &Progress) -> Result<Change, CallError> {
         let file = asked.file.clone().unwrap_or_else(|| self.options.config.clone());
         tracing::info!(by = asked.by, file = %file.display(), "request apply begins");
         let result = self.apply_file(&file, &asked, progress).await.map_err(told);
@@ -60,7 +60,7 @@ impl Loop {
         result
     }
 
-    async fn apply_file(&mut self, file: &Path, asked: &Asked, progress: &Progress) -> Result<(), RunError> {
+    async fn apply_file(&mut self, file: &Path, asked: &Asked, progress: &Progress) -> Result<Change, RunError> {
         self.nothing_waits()?;
         progress.line("reading the file and validating what is made of it");
         let named = self.generations.config().to_owned();
@@ -82,7 +82,7 @@ impl Loop {
         confirm: Option<Duration>,
         by: &str,
         progress: &Progress,
-    ) -> Result<(), CallError> {
+    ) -> Result<Change, CallError> {
         let result = self.try_roll_back(to, confirm, by, progress).await.map_err(told);
         if let Err(error) = &result {
             tracing::error!(by, "not rolled back: {error}");
@@ -96,7 +96,7 @@ impl Loop {
         confirm: Option<Duration>,
         by: &str,
         progress: &Progress,
-    ) -> Result<(), RunError> {
+    ) -> Result<Change, RunError> {
         let in_force = self.generations.in_force().map(|generation| generation.number);
         let Some(generation) = self.generations.earlier(to)? else {
             let words = match to {
@@ -119,9 +119,9 @@ impl Loop {
     }
 
     /// Carries out what is noted as begun, or takes both back.
-    async fn turn(&mut self, prepared: Prepared, begun: Begun, progress: &Progress) -> Result<(), RunError> {
+    async fn turn(&mut self, prepared: Prepared, begun: Begun, progress: &Progress) -> Result<Change, RunError> {
         let number = begun.number;
-        self.announce(&prepared, progress).await;
+        let resets = self.announce(&prepared, progress).await;
         match self.keeper.change(&prepared, &self.prepared).await {
             Ok(applied) => {
                 self.now_runs(prepared, applied);
@@ -139,7 +139,7 @@ impl Loop {
                     let (within, previous) = (report::time(pending.within), pending.previous);
                     progress.line(format!("generation {previous} comes back in {within}, unless: rdsup confirm"));
                 }
-                Ok(())
+                Ok(Change { steps: self.applied.done, resets, ..self.standing(number) })
             }
             Err(error) => {
                 self.generations.cancel(begun);
@@ -148,12 +148,25 @@ impl Loop {
         }
     }
 
+    /// How things stand now.
+    fn standing(&self, generation: u64) -> Change {
+        Change {
+            generation,
+            steps: 0,
+            resets: Vec::new(),
+            problems: self.applied.problems.clone(),
+            confirm_within: self.generations.time_left().map(|left| left.as_secs()),
+        }
+    }
+
     /// Tells whoever asked, and the log, which sessions will be reset.
-    async fn announce(&self, prepared: &Prepared, progress: &Progress) {
-        for line in announcement(self.keeper.machine(), prepared).await {
+    async fn announce(&self, prepared: &Prepared, progress: &Progress) -> Vec<ResetReport> {
+        let (resets, lines) = announcement(self.keeper.machine(), prepared).await;
+        for line in lines {
             tracing::info!("{}", line.trim_start());
             progress.line(line);
         }
+        resets.iter().map(ResetReport::from).collect()
     }
 
     /// What a boot would make of it, where that is not what runs now.
@@ -167,12 +180,12 @@ impl Loop {
         })
     }
 
-    fn confirm(&mut self, by: &str, progress: &Progress) -> Result<(), CallError> {
+    fn confirm(&mut self, by: &str, progress: &Progress) -> Result<Change, CallError> {
         match self.generations.confirm() {
             Ok(Some(number)) => {
                 tracing::info!(by, generation = number, "generation {number} is confirmed");
                 progress.line(format!("generation {number} stays"));
-                Ok(())
+                Ok(self.standing(number))
             }
             Ok(None) => {
                 Err(CallError::failed("nothing waits to be confirmed").hint("rdsup history shows what is in force"))

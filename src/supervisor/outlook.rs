@@ -55,12 +55,16 @@ pub async fn outlook_of(path: &Path, machine: &Machine) -> Result<Outlook, RunEr
     seen_by(machine, &prepared).await
 }
 
-/// What is said of sessions before something is carried out. What stands in the way of a plan is for those to say who carry it out.
-pub async fn announcement(machine: &Machine, prepared: &Prepared) -> Vec<String> {
+/// Which sessions are about to be reset, and what is said of that before something is carried out. What stands in the way of a
+/// plan is for those to say who carry it out.
+pub async fn announcement(machine: &Machine, prepared: &Prepared) -> (Vec<Reset>, Vec<String>) {
     match seen_by(machine, prepared).await {
-        Ok(outlook) => outlook.reset_lines(),
-        Err(RunError::Conflicts(_)) => Vec::new(),
-        Err(error) => vec![format!("which sessions reset cannot be said: {error}")],
+        Ok(outlook) => {
+            let lines = outlook.reset_lines();
+            (outlook.resets.unwrap_or_default(), lines)
+        }
+        Err(RunError::Conflicts(_)) => Default::default(),
+        Err(error) => (Vec::new(), vec![format!("which sessions reset cannot be said: {error}")]),
     }
 }
 

@@ -18,7 +18,9 @@ use super::prepare::Prepared;
 use super::processes::ProcessReport;
 use super::report;
 use crate::control::access::{AccessRules, ctl_access};
-use crate::control::{Asked as Domains, CallError, Caller, CtlTarget, Handler, Progress, Repair, Reply, Request, ctl};
+use crate::control::{
+    Asked as Domains, CallError, Caller, Change, CtlTarget, Handler, Progress, Repair, Reply, Request, ctl,
+};
 use crate::daemons::Peers;
 use crate::history::Pending;
 use crate::model::{DomainName, Network};
@@ -35,7 +37,7 @@ pub enum Order {
         /// Where it is told how far it is.
         progress: Progress,
         /// Told when it is done.
-        reply: oneshot::Sender<Result<(), CallError>>,
+        reply: oneshot::Sender<Result<Change, CallError>>,
     },
     /// Leave.
     Stop {
@@ -158,8 +160,7 @@ impl Requests {
     }
 
     async fn change(&self, command: Command, progress: Progress) -> Result<Reply, CallError> {
-        self.order(|reply| Order::Change { command, progress, reply }).await?;
-        Ok(Reply::Done)
+        Ok(Reply::Changed(self.order(|reply| Order::Change { command, progress, reply }).await?))
     }
 
     /// Whoever names a configuration file on the command line expects that one to be read.

@@ -295,7 +295,7 @@ impl Loop {
     pub(super) async fn reload(&mut self) {
         self.service.reloading();
         let words = match self.apply(Asked::signal(), &Progress::nobody()).await {
-            Ok(()) => format!("{} applied", self.options.config.display()),
+            Ok(_) => format!("{} applied", self.options.config.display()),
             Err(error) => format!("not applied: {}", error.message.replace('\n', "; ")),
         };
         self.service.ready(words);

@@ -153,6 +153,27 @@ fn what_nobody_confirms_in_time_comes_out_and_what_is_confirmed_stays() {
 }
 
 #[test]
+fn a_program_learns_which_generation_is_in_force_what_resets_and_what_is_not_well() {
+    let machine = Machine::demo();
+    let change = |line: &str| -> serde_json::Value {
+        let said = machine.rdsup(line).ok();
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    machine.configure(&with_ping());
+    let applied = change("apply --confirm 60s --json");
+    assert_eq!((&applied["generation"], &applied["resets"]), (&2.into(), &serde_json::json!([])), "{applied}");
+    assert!(applied["steps"].as_u64() > Some(0) && applied["problems"] == serde_json::json!({}), "{applied}");
+    assert!(applied["confirm_within"].as_u64().is_some_and(|left| (55..=60).contains(&left)), "{applied}");
+    let confirmed = change("confirm --json");
+    assert_eq!((&confirmed["generation"], &confirmed["confirm_within"]), (&2.into(), &serde_json::Value::Null));
+    machine.configure(&with_ping().replacen("asn      = 65002", "asn      = 65012", 1));
+    let applied = change("apply --json");
+    let first = &applied["resets"][0];
+    assert!(first["certain"] == true && first["domain"].is_string() && first["reasons"][0].is_string(), "{applied}");
+    assert_eq!(change("rollback 1 --json")["generation"], 1);
+}
+
+#[test]
 fn a_sound_file_that_breaks_sessions_reverts_by_itself_and_the_sessions_come_back() {
     let machine = Machine::demo();
     machine.configure(&breaking(&machine));
