@@ -117,7 +117,7 @@ fn announce(setup: &Setup) -> Outcome {
     setup.machine.sh("ip -n edge neighbor flush dev up0 203.0.113.1 2>/dev/null || true
         ip -n edge neighbor delete 203.0.113.1 dev up0 2>/dev/null || true
         (sleep 0.2; ip netns exec edge ping -n -c 1 -W 1 -w 1 -I 198.51.100.1 203.0.113.1) >/dev/null 2>&1 &");
-    let batch = Batch { frames: Vec::new(), awaited: Vec::new(), needles, deadline_ms: 1500, quiet_ms: 900 };
+    let batch = Batch { frames: Vec::new(), awaited: Vec::new(), needles, deadline_ms: 4000, quiet_ms: 2000 };
     let Answer::Seen { found, .. } = setup.ask(&Request::Batch(batch)) else { panic!("another answer") };
     setup.note(1, 0, 1);
     if found.iter().any(|(at, ..)| *at == 0) {
