@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdsup::daemons::bird::Bird;
 use rdsup::daemons::bird::protocol::Client;
 use rdsup::daemons::{Access, Answer, DaemonError, Peers, Place, Query, RoutingDaemon};
-use rdsup::model::DaemonKind;
+use rdsup::model::{DaemonKind, Program};
 use tokio::time::{Instant, interval};
 
 const CONFIG: &str = r#"
@@ -37,7 +37,7 @@ impl Running {
         std::fs::set_permissions(directory.path(), open).expect("it is ours");
         let place = Place::in_directory(DaemonKind::Bird, directory.path());
         std::fs::write(&place.config, config).expect("the directory is ours");
-        let command = Bird.command(&place, false).expect("bird2 is installed");
+        let command = Bird.command(Program::Bird, &place, false).expect("bird2 is installed");
         let namespace = if nix::unistd::geteuid().is_root() { "-n" } else { "-rn" };
         let child = Command::new("unshare")
             .arg(namespace)
@@ -54,7 +54,7 @@ impl Running {
     async fn until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let mut ticks = interval(Duration::from_millis(5));
-        while let Err(error) = Bird.ready(&self.place.socket).await {
+        while let Err(error) = Bird.ready(Program::Bird, &self.place).await {
             assert!(Instant::now() < deadline, "not ready: {error}");
             ticks.tick().await;
         }
@@ -157,7 +157,7 @@ async fn a_daemon_that_left_cannot_be_reached() {
         ticks.tick().await;
     };
     assert!(status.success());
-    let error = Bird.ready(bird.socket()).await.expect_err("nobody is there");
+    let error = Bird.ready(Program::Bird, &bird.place).await.expect_err("nobody is there");
     assert!(matches!(error, DaemonError::Unreachable { .. }), "{error}");
 }
 
@@ -188,7 +188,7 @@ async fn the_socket_that_is_left_behind_by_a_killed_daemon_does_not_keep_the_nex
     bird.child.kill().expect("it is our child");
     bird.child.wait().expect("it is our child");
     assert!(bird.socket().exists(), "a killed process cleans up nothing in {}", bird.directory.path().display());
-    let command = Bird.command(&bird.place, true).expect("bird2 is installed");
+    let command = Bird.command(Program::Bird, &bird.place, true).expect("bird2 is installed");
     assert_eq!(command.args.last().and_then(|arg| arg.to_str()), Some("-R"));
     let namespace = if nix::unistd::geteuid().is_root() { "-n" } else { "-rn" };
     let next = Command::new("unshare").arg(namespace).arg(command.program).args(command.args).spawn();

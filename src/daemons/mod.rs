@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::model::DaemonKind;
+use crate::model::{DaemonKind, Program};
 
 /// How a daemon is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,9 +152,9 @@ pub trait RoutingDaemon: Send + Sync {
     /// Which one it is.
     fn kind(&self) -> DaemonKind;
 
-    /// How it is started, in the foreground and inside its namespace. `recovering` tells it that it replaces one whose
-    /// routes neighbors and kernel still hold.
-    fn command(&self, place: &Place, recovering: bool) -> Result<Command, DaemonError>;
+    /// How a program of it is started, in the foreground and inside its namespace. `recovering` tells it that it replaces one
+    /// whose routes neighbors and kernel still hold.
+    fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError>;
 
     /// Its version, as in `2.0.12`.
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>>;
@@ -162,8 +162,8 @@ pub trait RoutingDaemon: Send + Sync {
     /// Has the daemon's own parser read a configuration, without a running daemon.
     fn check<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>>;
 
-    /// Returns when the daemon has read its configuration and answers; an error means not yet.
-    fn ready<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;
+    /// Returns when a program of it has read its configuration and answers; an error means not yet.
+    fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>>;
 
     /// Has the running daemon read its configuration again; returns when the new one is in force.
     fn reload<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;

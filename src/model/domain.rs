@@ -70,12 +70,66 @@ pub enum DaemonKind {
 }
 
 impl DaemonKind {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Bird, Self::None];
+
     /// The word that the configuration uses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bird => "bird",
             Self::None => "none",
         }
+    }
+
+    /// Its programs, in the order in which they are started. The last one speaks BGP.
+    pub fn programs(self) -> &'static [Program] {
+        match self {
+            Self::Bird => &[Program::Bird],
+            Self::None => &[],
+        }
+    }
+}
+
+/// A program of a routing daemon: BIRD is one, other suites are several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Program {
+    /// `bird`.
+    Bird,
+}
+
+impl Program {
+    /// Every one.
+    pub const ALL: [Self; 1] = [Self::Bird];
+
+    /// Its name, as its file and its process have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bird => "bird",
+        }
+    }
+
+    /// The routing daemon that it belongs to.
+    pub fn kind(self) -> DaemonKind {
+        match self {
+            Self::Bird => DaemonKind::Bird,
+        }
+    }
+}
+
+/// One program of one domain's routing daemon.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DaemonName {
+    /// The domain.
+    pub domain: DomainName,
+    /// The program.
+    pub program: Program,
+}
+
+impl DaemonName {
+    /// This program of this domain.
+    pub fn new(domain: &DomainName, program: Program) -> Self {
+        Self { domain: domain.clone(), program }
     }
 }
 

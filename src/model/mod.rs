@@ -13,7 +13,8 @@ mod service;
 mod translation;
 
 pub use domain::{
-    DaemonKind, Domain, ExtraText, Families, Family, Interface, Neighbor, PasswordFile, Role, Route, RouteKind,
+    DaemonKind, DaemonName, Domain, ExtraText, Families, Family, Interface, Neighbor, PasswordFile, Program, Role,
+    Route, RouteKind,
 };
 pub use link::{Accept, AcceptLines, Link, LinkEnd, Routing};
 pub use names::{Asn, CacheName, DomainName, InterfaceName, InvalidName, NeighborName, ServiceName};

@@ -1,36 +1,43 @@
 //! Which routing daemons start, stop, or are told something.
 
-use super::desired::DesiredDomain;
+use super::desired::{DesiredDaemon, DesiredDomain};
 use super::observed::{ObservedDaemon, ObservedDomain};
 use super::planner::Planner;
 use super::stages::Stage;
 use super::step::Action;
-use crate::model::{DaemonKind, DomainName, InterfaceName};
+use crate::model::{DomainName, InterfaceName};
 
 impl Planner<'_> {
     pub(super) fn daemon(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
-        let socket = self.layout.socket(name, DaemonKind::Bird);
-        match (&wanted.daemon, &seen.daemon) {
-            (Some(daemon), ObservedDaemon::Stopped) => {
-                let action = Action::StartDaemon { config: daemon.config.clone(), socket };
-                self.push(Stage::Daemons, name, wanted.origin, action);
-            }
-            (Some(daemon), ObservedDaemon::Running { config, .. }) => {
-                let text = wanted.files.iter().find(|file| file.path == daemon.config).map(|file| &*file.text);
-                if config.as_deref() != text {
-                    let action = Action::ReloadDaemon { socket: socket.clone() };
-                    self.push(Stage::Daemons, name, wanted.origin, action);
+        let starts = |daemon: &DesiredDaemon| {
+            let socket = self.layout.socket(name, daemon.kind);
+            (Stage::Daemons, Action::StartDaemon { config: daemon.config.clone(), socket })
+        };
+        let (running, loaded) = match &seen.daemon {
+            ObservedDaemon::Stopped => {
+                if let Some((stage, action)) = wanted.daemon.as_ref().map(starts) {
+                    self.push(stage, name, wanted.origin, action);
                 }
-                if lost_source(wanted, seen) {
-                    let cause = "a source address was gone, and the routes that use it";
-                    let action = Action::ResyncDaemon { socket };
-                    self.push_because(Stage::Daemons, name, wanted.origin, action, cause);
-                }
+                return;
             }
-            (None, ObservedDaemon::Running { .. }) => {
-                self.push(Stage::StopDaemons, name, wanted.origin, Action::StopDaemon { socket });
+            ObservedDaemon::Running { kind, config, .. } => (*kind, config),
+        };
+        let socket = self.layout.socket(name, running);
+        let Some(daemon) = wanted.daemon.as_ref().filter(|daemon| daemon.kind == running) else {
+            let starts = wanted.daemon.as_ref().map(starts);
+            self.push(Stage::StopDaemons, name, wanted.origin, Action::StopDaemon { socket });
+            if let Some((stage, action)) = starts {
+                self.push(stage, name, wanted.origin, action);
             }
-            (None, ObservedDaemon::Stopped) => {}
+            return;
+        };
+        let text = wanted.files.iter().find(|file| file.path == daemon.config).map(|file| &*file.text);
+        if loaded.as_deref() != text {
+            self.push(Stage::Daemons, name, wanted.origin, Action::ReloadDaemon { socket: socket.clone() });
+        }
+        if lost_source(wanted, seen) {
+            let cause = "a source address was gone, and the routes that use it";
+            self.push_because(Stage::Daemons, name, wanted.origin, Action::ResyncDaemon { socket }, cause);
         }
     }
 }

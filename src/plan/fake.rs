@@ -5,7 +5,7 @@ use super::{
     Action, LINK_GROUP, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedFilter, ObservedLink,
 };
 use super::{InterfaceRecord, Layout, ROUTE_PROTOCOL, Step, VethEnd};
-use crate::model::{DomainName, InterfaceName};
+use crate::model::{DaemonKind, DomainName, InterfaceName};
 
 impl Observed {
     #[expect(clippy::too_many_lines, reason = "one arm for each action, none of them long")]
@@ -125,7 +125,7 @@ impl Observed {
                 let domain = self.domain(name);
                 let conf = config.with_extension("conf");
                 let config = domain.files.get(&conf).map(|(text, _)| text.clone());
-                domain.daemon = ObservedDaemon::Running { pid: 1, config };
+                domain.daemon = ObservedDaemon::Running { kind: DaemonKind::Bird, pid: 1, config };
             }
             Action::StopDaemon { .. } => self.domain(name).daemon = ObservedDaemon::Stopped,
         }

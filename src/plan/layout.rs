@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::FileOwner;
-use crate::model::{DaemonKind, DomainName, InterfaceName, Link};
+use crate::model::{DaemonKind, DaemonName, DomainName, InterfaceName, Link, Program};
 
 /// The run directory and the state directory, and what is in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +39,22 @@ impl Layout {
         self.run_dir.join("log/rdsup.log")
     }
 
-    /// The pipe for what a domain's daemon says outside its own log. Not in that log's directory: it is the daemon's user's,
+    /// The pipe for what a program of a domain's daemon says outside its own log. Not in that log's directory: it is the daemon's user's,
     /// who could put anything in our way there.
-    pub fn output(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
-        self.run_dir.join(format!("log/{domain}.{}.pipe", daemon.as_str()))
+    pub fn output(&self, name: &DaemonName) -> PathBuf {
+        self.run_dir.join(format!("log/{}.{}.pipe", name.domain, name.program.as_str()))
     }
 
-    /// The log that a domain's daemon writes.
-    pub fn daemon_log(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
-        self.domain_dir(domain).join(format!("log/{}.log", daemon.as_str()))
+    /// The log that a program of a domain's daemon writes.
+    pub fn daemon_log(&self, name: &DaemonName) -> PathBuf {
+        self.domain_dir(&name.domain).join(format!("log/{}.log", name.program.as_str()))
+    }
+
+    /// What a program's command line has that no other domain's has: the word, and the path after it.
+    pub fn hallmark(&self, name: &DaemonName) -> (&'static str, PathBuf) {
+        match name.program {
+            Program::Bird => ("-s", self.socket(&name.domain, DaemonKind::Bird)),
+        }
     }
 
     /// The run directory of one domain.

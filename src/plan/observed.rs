@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::ROUTE_PROTOCOL;
-use crate::model::{DomainName, InterfaceName};
+use crate::model::{DaemonKind, DomainName, InterfaceName};
 
 /// The machine as it was found: the domains asked for, and whatever else carries this run directory's mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,7 +118,9 @@ pub enum ObservedDaemon {
     Stopped,
     /// It runs in the domain's namespace; with the configuration text that it last loaded, where known.
     Running {
-        /// Process id.
+        /// Which one.
+        kind: DaemonKind,
+        /// The process id of the program that speaks BGP.
         pid: u32,
         /// The text it last loaded.
         config: Option<String>,

@@ -5,7 +5,7 @@ use super::planner::Planner;
 use super::stages::Stage;
 use super::step::Action;
 use super::{DesiredDomain, LINK_GROUP, Layout};
-use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
+use crate::model::{DaemonName, DomainName, InterfaceName, Origin, Program};
 
 impl<'a> Planner<'a> {
     /// Interfaces of ours that nothing asks for any more.
@@ -101,8 +101,8 @@ impl<'a> Planner<'a> {
     /// A domain of ours that nothing asks for any more.
     pub(super) fn remove_domain(&mut self, name: &DomainName, seen: &'a ObservedDomain) {
         let none = Origin::default();
-        if let ObservedDaemon::Running { .. } = seen.daemon {
-            let socket = self.layout.socket(name, DaemonKind::Bird);
+        if let ObservedDaemon::Running { kind, .. } = seen.daemon {
+            let socket = self.layout.socket(name, kind);
             self.push(Stage::StopDaemons, name, none, Action::StopDaemon { socket });
         }
         if name.is_host() {
@@ -144,7 +144,8 @@ impl<'a> Planner<'a> {
         }
         if seen.directory {
             // The directory last: by that a domain is found whose removal was cut short.
-            for path in [self.layout.output(name, DaemonKind::Bird), self.layout.domain_dir(name)] {
+            let outputs = Program::ALL.map(|program| self.layout.output(&DaemonName::new(name, program)));
+            for path in outputs.into_iter().chain([self.layout.domain_dir(name)]) {
                 self.push(Stage::RemoveDomains, name, none, Action::RemovePath { path });
             }
         }

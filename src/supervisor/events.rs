@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, watch};
 use super::report;
 use super::requests::View;
 use crate::control::{CallError, Event, Progress, Reply, StatusReport, What, changes};
-use crate::model::DomainName;
+use crate::model::{DaemonName, DomainName};
 use crate::supervise::Report;
 use crate::sys::Machine;
 
@@ -42,7 +42,7 @@ impl Events {
     }
 
     /// Tells of a daemon.
-    pub fn tell_of_daemon(&self, domain: &DomainName, report: &Report) {
+    pub fn tell_of_daemon(&self, name: &DaemonName, report: &Report) {
         let what = match report {
             Report::Started { pid } => What::DaemonStarted { pid: *pid, adopted: false },
             Report::Adopted { pid } => What::DaemonStarted { pid: *pid, adopted: true },
@@ -55,7 +55,7 @@ impl Events {
             Report::Stopped => What::DaemonStopped,
             other => What::Daemon { words: other.to_string() },
         };
-        self.tell(Some(domain), what);
+        self.tell(Some(&name.domain), what);
     }
 
     /// Tells a caller how everything is and then of every change, of all domains or of one, until the supervisor leaves or

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,8 @@ use super::prepare::Prepared;
 use super::processes::Processes;
 use super::repair::{self, Repairs};
 use super::report::count;
-use crate::model::{DaemonKind, DomainName};
-use crate::plan::{
-    Action, Conflict, Desired, Layout, Observed, ObservedDaemon, ObservedDomain, Plan, Stage, Step, plan, plan_around,
-};
+use crate::model::{DaemonName, DomainName, Program};
+use crate::plan::{Action, Conflict, Desired, Layout, Observed, ObservedDomain, Plan, Stage, Step, plan, plan_around};
 use crate::sys::{Machine, SysError, fault};
 
 /// How long daemons may take to become ready before `start` goes on without them.
@@ -251,31 +248,30 @@ impl Keeper {
         if fault::is_off("adoption") {
             return;
         }
-        for (name, domain) in &observed.domains {
-            // One that ended meanwhile is taken over too where its pidfd was kept: it tells how.
-            let is_there =
-                matches!(domain.daemon, ObservedDaemon::Running { .. }) || self.machine.has_ended_daemon(name);
-            if !is_there || self.processes.knows(name) {
+        let programs = observed.domains.keys().flat_map(|domain| Program::ALL.map(|it| DaemonName::new(domain, it)));
+        for name in programs {
+            if self.processes.knows(&name) {
                 continue;
             }
-            match self.machine.adopt_daemon(name) {
-                Ok(Some((kind, process))) => {
+            // One that ended meanwhile is taken over too where its pidfd was kept: it tells how.
+            match self.machine.adopt_daemon(&name) {
+                Ok(Some(process)) => {
                     let is_over = !process.is_running();
-                    self.processes.adopt(name, kind, process);
+                    self.processes.adopt(&name, process);
                     if is_over {
-                        self.hear_of_end(name).await;
+                        self.hear_of_end(&name).await;
                     }
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(domain = %name, "cannot take over its daemon: {error}"),
+                Err(error) => tracing::warn!(domain = %name.domain, "cannot take over its daemon: {error}"),
             }
         }
     }
 
     /// Lets the machine of a daemon that ended while no supervisor ran learn how, before another is started.
-    async fn hear_of_end(&mut self, domain: &DomainName) {
+    async fn hear_of_end(&mut self, name: &DaemonName) {
         let deadline = Instant::now() + END_KNOWN_WITHIN;
-        while self.processes.has_process(domain) {
+        while self.processes.has_process(name) {
             let Ok(happening) = tokio::time::timeout_at(deadline, self.processes.next()).await else { return };
             self.processes.handle(happening);
         }
@@ -302,19 +298,17 @@ impl Keeper {
     }
 
     /// Daemons of these domains that nobody watches would be in the way of new ones. Answers with the domains that had one.
-    async fn end_strays(&self, domains: impl Iterator<Item = &DomainName>) -> Vec<DomainName> {
-        let sockets: BTreeMap<PathBuf, DomainName> = domains
-            .filter(|domain| !self.processes.has_process(domain))
-            .map(|domain| (self.layout.socket(domain, DaemonKind::Bird), domain.clone()))
-            .collect();
-        if sockets.is_empty() {
-            return Vec::new();
+    async fn end_strays(&self, domains: impl Iterator<Item = &DomainName>) -> BTreeSet<DomainName> {
+        let programs = domains.flat_map(|domain| Program::ALL.map(|program| DaemonName::new(domain, program)));
+        let unwatched: BTreeSet<DaemonName> = programs.filter(|name| !self.processes.has_process(name)).collect();
+        if unwatched.is_empty() {
+            return BTreeSet::new();
         }
-        let found = self.machine.end_strays(sockets.keys().cloned().collect()).await.unwrap_or_else(|error| {
+        let found = self.machine.end_strays(unwatched).await.unwrap_or_else(|error| {
             tracing::warn!("{error}");
             BTreeSet::new()
         });
-        found.iter().filter_map(|socket| sockets.get(socket).cloned()).collect()
+        found.into_iter().map(|name| name.domain).collect()
     }
 
     async fn daemon_step(
@@ -334,7 +328,7 @@ impl Keeper {
         match step.action {
             Action::StartDaemon { .. } => {
                 // It runs, and yet not where it should: its namespace was replaced under it.
-                if self.processes.has_process(domain) {
+                if self.processes.has_any_process(domain) {
                     self.stop_daemons(std::iter::once(domain), applied).await;
                 }
                 self.processes.want(domain, daemon.kind, recover.contains(domain));

@@ -94,9 +94,9 @@ impl ToKeep {
                 let inode = namespace.inode();
                 to_keep.insert(Kept::Namespace(domain.clone()), (inode, Source::Namespace(namespace)));
             }
-            if let Some(process) = processes.process(domain) {
+            for (name, process) in processes.processes(domain) {
                 let (pid, start_time) = (process.pid(), process.start_time());
-                let kept = Kept::Daemon { domain: domain.clone(), pid, start_time };
+                let kept = Kept::Daemon { name: name.clone(), pid, start_time };
                 to_keep.insert(kept, (0, Source::Daemon(process.clone())));
             }
         }
@@ -304,12 +304,12 @@ impl Loop {
 
 /// Says of daemons that ended while no supervisor ran how they did.
 pub async fn tell_of_ends(handover: &Handover) {
-    for (domain, process) in handover.daemons.iter().filter(|(_, process)| !process.is_running()) {
+    for (name, process) in handover.daemons.iter().filter(|(_, process)| !process.is_running()) {
         let words = match process.exited().await {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        tracing::warn!(%domain, pid = process.pid(), exit = words, "daemon ended while no supervisor ran: {words}");
+        tracing::warn!(domain = %name.domain, pid = process.pid(), exit = words, "daemon ended while no supervisor ran: {words}");
     }
 }
 

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use super::netns::Namespace;
 use super::process::Process;
-use crate::model::DomainName;
+use crate::model::{DaemonName, DomainName, Program};
 
 /// What a descriptor that was kept is. Written as its `FDNAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +23,8 @@ pub enum Kept {
     /// A pidfd of a domain's routing daemon, which tells how it ended. It no longer tells the number of a process that is
     /// over, so that stands here.
     Daemon {
-        /// The domain.
-        domain: DomainName,
+        /// Whose.
+        name: DaemonName,
         /// Its process id.
         pid: u32,
         /// When it started, in clock ticks since boot.
@@ -37,7 +37,9 @@ impl fmt::Display for Kept {
         match self {
             Self::Control => f.write_str("control"),
             Self::Namespace(domain) => write!(f, "netns-{domain}"),
-            Self::Daemon { domain, pid, start_time } => write!(f, "daemon-{domain}-{pid}-{start_time}"),
+            Self::Daemon { name: DaemonName { domain, program }, pid, start_time } => {
+                write!(f, "{}-{domain}-{pid}-{start_time}", program.as_str())
+            }
         }
     }
 }
@@ -58,11 +60,13 @@ impl FromStr for Kept {
         if let Some(name) = name.strip_prefix("netns-") {
             return Ok(Self::Namespace(domain(name)?));
         }
+        let (program, name) = name.split_once('-').ok_or(NotOurs)?;
+        let program = Program::ALL.into_iter().find(|it| it.as_str() == program).ok_or(NotOurs)?;
         // A domain's name may have hyphens, the numbers after it have none.
-        let mut parts = name.strip_prefix("daemon-").ok_or(NotOurs)?.rsplitn(3, '-');
+        let mut parts = name.rsplitn(3, '-');
         let (start_time, pid, name) = (parts.next(), parts.next(), parts.next());
         Ok(Self::Daemon {
-            domain: domain(name.ok_or(NotOurs)?)?,
+            name: DaemonName { domain: domain(name.ok_or(NotOurs)?)?, program },
             pid: pid.and_then(|pid| pid.parse().ok()).ok_or(NotOurs)?,
             start_time: start_time.and_then(|time| time.parse().ok()).ok_or(NotOurs)?,
         })
@@ -77,7 +81,7 @@ pub struct Handover {
     /// Namespaces by domain.
     pub namespaces: BTreeMap<DomainName, Namespace>,
     /// The routing daemons, those that are over included.
-    pub daemons: BTreeMap<DomainName, Process>,
+    pub daemons: BTreeMap<DaemonName, Process>,
     /// The names of everything that is kept, to be forgotten when it is no longer wanted.
     pub names: Vec<String>,
 }
@@ -99,8 +103,8 @@ impl Handover {
         match name.parse().map_err(io::Error::other)? {
             Kept::Control => self.control = Some(UnixListener::from(descriptor)),
             Kept::Namespace(domain) => drop(self.namespaces.insert(domain, Namespace::from_fd(descriptor)?)),
-            Kept::Daemon { domain, pid, start_time } => {
-                drop(self.daemons.insert(domain, Process::from_pidfd(pid, start_time, descriptor)?));
+            Kept::Daemon { name, pid, start_time } => {
+                drop(self.daemons.insert(name, Process::from_pidfd(pid, start_time, descriptor)?));
             }
         }
         Ok(())
@@ -132,14 +136,14 @@ mod tests {
     #[test]
     fn a_name_comes_back_as_what_it_was() {
         let domain = DomainName::new("a-2-3").unwrap();
-        let daemon = Kept::Daemon { domain: domain.clone(), pid: 4711, start_time: 99 };
+        let daemon = Kept::Daemon { name: DaemonName::new(&domain, Program::Bird), pid: 4711, start_time: 99 };
         for (kept, name) in
-            [(Kept::Control, "control"), (Kept::Namespace(domain), "netns-a-2-3"), (daemon, "daemon-a-2-3-4711-99")]
+            [(Kept::Control, "control"), (Kept::Namespace(domain), "netns-a-2-3"), (daemon, "bird-a-2-3-4711-99")]
         {
             assert_eq!(kept.to_string(), name);
             assert_eq!(name.parse(), Ok(kept));
         }
-        for name in ["", "netns-", "daemon-private", "daemon-private-1", "daemon-private-x-1", "stored", "netns-A"] {
+        for name in ["", "netns-", "bird-private", "bird-private-1", "bird-private-x-1", "stored", "netns-A"] {
             assert_eq!(name.parse::<Kept>(), Err(NotOurs), "{name}");
         }
     }
@@ -147,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_not_what_its_name_says_is_left_out() {
         let nothing = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        let names = ["netns-private", "daemon-private-1-1", "else"];
+        let names = ["netns-private", "bird-private-1-1", "else"];
         let handover = Handover::of(names.map(|name| (name.to_owned(), nothing())).into());
         assert!(handover.namespaces.is_empty() && handover.daemons.is_empty());
         assert_eq!(handover.names, names);

@@ -28,7 +28,7 @@ use super::files::Owners;
 use super::netlink::Connection;
 use super::netns::Namespace;
 use super::process::{Process, boot_id};
-use crate::model::DomainName;
+use crate::model::{DaemonName, DomainName};
 use crate::plan::Layout;
 
 /// One machine, seen from one run directory. Steps of several domains may be executed at once.
@@ -57,7 +57,7 @@ struct Held {
     /// The filters that namespaces without a name have already.
     loaded: HashMap<DomainName, String>,
     /// Daemons that ended while no supervisor ran and whose pidfd the service manager kept.
-    ended: HashMap<DomainName, Process>,
+    ended: HashMap<DaemonName, Process>,
     /// One connection for each namespace that was asked before.
     connections: HashMap<DomainName, Arc<Connection>>,
 }

@@ -277,7 +277,7 @@ fn a_daemon_in_the_host_is_refused_while_someone_else_routes_there() {
     port.finish(SOON);
     machine.write("/srv/machine/other.conf", "router id 192.0.2.9; protocol device {}\n");
     machine.line("bird -c /srv/machine/other.conf -s /srv/machine/other.ctl -P /srv/machine/other.pid");
-    refused("a BIRD, process ");
+    refused("bird, process ");
     machine.sh("kill $(cat /srv/machine/other.pid)");
     eventually(SOON, "it is gone", || !machine.run(&["pgrep", "-x", "bird"]).status.success());
     machine.line("ip route add 198.51.100.0/24 via 203.0.113.1 proto bird");

@@ -22,7 +22,7 @@ fn kept(manager: &mut Manager, domains: &[&str]) {
         let has = |prefix: String| names.iter().filter(|name| name.starts_with(&prefix)).count() == 1;
         names.len() == 1 + 2 * domains.len()
             && names.iter().any(|name| name == "control")
-            && domains.iter().all(|name| has(format!("netns-{name}")) && has(format!("daemon-{name}-")))
+            && domains.iter().all(|name| has(format!("netns-{name}")) && has(format!("bird-{name}-")))
     };
     eventually(SOON, "the control socket, three namespaces and three daemons are kept", || {
         manager.listen(Duration::from_millis(100));

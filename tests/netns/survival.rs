@@ -117,8 +117,7 @@ fn a_record_that_names_a_stranger_has_nobody_signalled_and_nobody_adopted() {
                "$(readlink /proc/{pid}/exe)" "$(stat -Lc %i /proc/{pid}/ns/net)""#
         ))
     };
-    let real: serde_json::Value =
-        serde_json::from_str(&machine.sh("cat /run/rdsup/private/daemon.json")).expect("JSON");
+    let real: serde_json::Value = serde_json::from_str(&machine.sh("cat /run/rdsup/private/bird.json")).expect("JSON");
     let made: serde_json::Value = serde_json::from_str(&of(private.as_ref().expect("a daemon"))).expect("JSON");
     assert_eq!(made, real, "the test does not write what rdsup writes");
     // The last is the same program in another namespace, as another domain's daemon.
@@ -126,7 +125,7 @@ fn a_record_that_names_a_stranger_has_nobody_signalled_and_nobody_adopted() {
     for record in [of(&sleeper), earlier, of("1"), real.to_string()] {
         machine.signal_supervisor("KILL");
         let hostile = machine.bird("hostile").expect("a daemon");
-        machine.write("/run/rdsup/hostile/daemon.json", &record);
+        machine.write("/run/rdsup/hostile/bird.json", &record);
         machine.start();
         assert!(machine.sh(&format!("cat /proc/{sleeper}/stat")).contains("sleep"), "the sleeper was killed: {record}");
         assert_eq!(machine.bird("private"), private, "{record}");

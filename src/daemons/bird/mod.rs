@@ -15,7 +15,7 @@ use self::protocol::{Client, Collector, Reply};
 use super::{
     Access, Answer, CheckError, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target,
 };
-use crate::model::DaemonKind;
+use crate::model::{DaemonKind, Program};
 use crate::sys::process::{self, Spawn};
 
 /// How long BIRD may take for a line of an answer. It is single-threaded: while it loads a configuration or walks a large
@@ -46,7 +46,7 @@ impl RoutingDaemon for Bird {
         DaemonKind::Bird
     }
 
-    fn command(&self, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
+    fn command(&self, _: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
         let mut args: Vec<OsString> = vec!["-f".into()];
         for (flag, path) in [("-c", &place.config), ("-s", &place.socket)] {
             args.extend([flag.into(), path.into()]);
@@ -79,8 +79,8 @@ impl RoutingDaemon for Bird {
         .boxed()
     }
 
-    fn ready<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
-        async move { Client::connect(socket, PATIENCE).await.map(drop) }.boxed()
+    fn ready<'a>(&'a self, _: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
+        async move { Client::connect(&place.socket, PATIENCE).await.map(drop) }.boxed()
     }
 
     fn reload<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {

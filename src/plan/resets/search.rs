@@ -25,18 +25,17 @@ impl<'a> Search<'a> {
 
     pub(super) fn run(mut self) -> BTreeMap<Key, Found> {
         for (name, domain) in &self.observed.domains {
-            if let ObservedDaemon::Running { config, .. } = &domain.daemon {
-                self.domain(name, domain, config.as_deref());
+            if let ObservedDaemon::Running { kind, config, .. } = &domain.daemon {
+                self.domain(name, domain, *kind, config.as_deref());
             }
         }
         self.found
     }
 
-    fn domain(&mut self, name: &DomainName, seen: &ObservedDomain, config: Option<&str>) {
+    fn domain(&mut self, name: &DomainName, seen: &ObservedDomain, kind: DaemonKind, config: Option<&str>) {
         let wanted = self.desired.domains.get(name);
         let daemon = wanted.and_then(|wanted| wanted.daemon.as_ref());
-        let kind = daemon.map_or(DaemonKind::Bird, |daemon| daemon.kind);
-        let next = daemon.and_then(|daemon| {
+        let next = daemon.filter(|daemon| daemon.kind == kind).and_then(|daemon| {
             let files = wanted.into_iter().flat_map(|wanted| &wanted.files);
             files.into_iter().find(|file| file.path == daemon.config).map(|file| &*file.text)
         });

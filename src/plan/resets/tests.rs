@@ -156,9 +156,11 @@ fn policy_resets_nothing_and_neither_does_a_first_start() {
 #[test]
 fn what_is_not_known_may_reset() {
     let mut observed = running(FILE);
-    observed.domains.get_mut("private").unwrap().daemon = ObservedDaemon::Running { pid: 7, config: None };
+    observed.domains.get_mut("private").unwrap().daemon =
+        ObservedDaemon::Running { kind: crate::model::DaemonKind::Bird, pid: 7, config: None };
     assert_eq!(of(&observed, FILE), [format!("? {PRIVATE}: private: what its daemon last loaded is not known")]);
     let strange = Some("protocol bgp rd_internet {".to_owned());
-    observed.domains.get_mut("private").unwrap().daemon = ObservedDaemon::Running { pid: 7, config: strange };
+    observed.domains.get_mut("private").unwrap().daemon =
+        ObservedDaemon::Running { kind: crate::model::DaemonKind::Bird, pid: 7, config: strange };
     assert_eq!(of(&observed, FILE), ["? private (every session): what its daemon last loaded cannot be read"]);
 }

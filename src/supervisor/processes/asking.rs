@@ -9,7 +9,6 @@
 //! hangs is whether it works meanwhile.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +17,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Happening, What};
-use crate::daemons::{DaemonError, RoutingDaemon};
-use crate::model::DomainName;
+use crate::daemons::{DaemonError, Place, RoutingDaemon};
+use crate::model::DaemonName;
 use crate::sys::process::{Activity, Process};
 
 /// How often a daemon that answers is asked.
@@ -29,9 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Which daemon is asked.
 pub(super) struct Asked {
-    pub(super) domain: DomainName,
+    pub(super) name: DaemonName,
     pub(super) daemon: &'static dyn RoutingDaemon,
-    pub(super) socket: PathBuf,
+    pub(super) place: Place,
     pub(super) process: Arc<Process>,
     /// Spreads the domains over the time between two questions.
     pub(super) seed: u64,
@@ -55,9 +54,9 @@ pub(super) fn keep_asking(asked: Asked, sender: UnboundedSender<Happening>) -> A
 impl Asked {
     /// Asks once, and tells of the answer if the last one was missing, or each time that patience ends.
     async fn ask(&self, answers: &mut bool, sender: &UnboundedSender<Happening>) {
-        let tell = |what| drop(sender.send(Happening { domain: self.domain.clone(), what }));
+        let tell = |what| drop(sender.send(Happening { name: self.name.clone(), what }));
         let pid = self.process.pid();
-        let mut question = self.daemon.ready(&self.socket);
+        let mut question = self.daemon.ready(self.name.program, &self.place);
         loop {
             let before = Activity::of(pid);
             let mut failed = None;
@@ -69,12 +68,12 @@ impl Asked {
                     return;
                 }
                 Ok(Err(error)) if error.is_our_own() => {
-                    tracing::warn!(domain = %self.domain, "cannot ask its daemon: {error}");
+                    tracing::warn!(domain = %self.name.domain, "cannot ask its daemon: {error}");
                     sleep(PATIENCE).await;
                     return;
                 }
                 Ok(Err(error)) => {
-                    tracing::debug!(domain = %self.domain, "no answer: {error}");
+                    tracing::debug!(domain = %self.name.domain, "no answer: {error}");
                     failed = Some(error);
                     sleep(PATIENCE).await;
                 }

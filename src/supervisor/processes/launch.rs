@@ -1,25 +1,25 @@
-//! Starting a domain's daemon.
+//! Starting a program of a domain's daemon.
 
 use crate::daemons::{Place, RoutingDaemon};
-use crate::model::DomainName;
+use crate::model::DaemonName;
 use crate::plan::Layout;
 use crate::sys::process::{MountPlan, Output, Process, Spawn};
 use crate::sys::{Machine, fault};
 
-/// Starts the daemon of a domain in its namespace and with its own view of the file system.
+/// Starts a program of a domain's daemon in its namespace and with its own view of the file system.
 pub(super) fn launch(
     machine: &Machine,
     layout: &Layout,
-    domain: &DomainName,
+    name: &DaemonName,
     daemon: &dyn RoutingDaemon,
     place: &Place,
     output: Output,
     recovering: bool,
 ) -> Result<Process, String> {
     let words = |error: &dyn std::error::Error| error.to_string();
-    let command = daemon.command(place, recovering).map_err(|error| words(&error))?;
-    let namespace = machine.namespace(domain).map_err(|error| words(&error))?;
-    let mounts = MountPlan::for_domain(&layout.run_dir, domain).map_err(|error| words(&error))?;
+    let command = daemon.command(name.program, place, recovering).map_err(|error| words(&error))?;
+    let namespace = machine.namespace(&name.domain).map_err(|error| words(&error))?;
+    let mounts = MountPlan::for_domain(&layout.run_dir, &name.domain).map_err(|error| words(&error))?;
     fault::point("step")?;
     let spawned = Spawn::new(&command.program)
         .args(&command.args)
@@ -29,7 +29,7 @@ pub(super) fn launch(
         .output(output)
         .new_session()
         .no_new_privs()
-        .cgroup(machine.cgroup(domain))
+        .cgroup(machine.cgroup(&name.domain))
         .spawn()
         .map_err(|error| words(&error))?;
     // Here it runs and nothing tells of it yet. Nothing can fail any more, but we can die.

@@ -24,7 +24,7 @@ use self::output::Output;
 
 use super::events::Events;
 use crate::daemons::{DaemonError, Place, RoutingDaemon, of_kind};
-use crate::model::{DaemonKind, DomainName};
+use crate::model::{DaemonKind, DaemonName, DomainName, Program};
 use crate::plan::Layout;
 use crate::supervise::{Event, ExitReason, Machine as Life, State};
 use crate::sys::logfile::LogMark;
@@ -40,7 +40,7 @@ const LAUNCHES_AT_ONCE: usize = 2;
 /// Something that happened to a process.
 #[derive(Debug)]
 pub struct Happening {
-    domain: DomainName,
+    name: DaemonName,
     what: What,
 }
 
@@ -62,6 +62,7 @@ enum What {
 
 struct Entry {
     life: Life,
+    /// What it belongs to.
     daemon: &'static dyn RoutingDaemon,
     place: Place,
     process: Option<Arc<Process>>,
@@ -81,7 +82,7 @@ struct Entry {
 pub struct Processes {
     machine: Arc<Machine>,
     layout: Layout,
-    entries: BTreeMap<DomainName, Entry>,
+    entries: BTreeMap<DaemonName, Entry>,
     sender: mpsc::UnboundedSender<Happening>,
     receiver: mpsc::UnboundedReceiver<Happening>,
     /// The moment from which the machines count.
@@ -137,32 +138,36 @@ impl Processes {
         }
     }
 
-    /// The daemon should run. `recover` says that its domain was there before and may hold routes of a daemon that was
-    /// lost, which must not be flushed.
+    /// The daemon should run, with every program of it. `recover` says that its domain was there before and may hold routes of
+    /// a daemon that was lost, which must not be flushed.
     pub fn want(&mut self, domain: &DomainName, kind: DaemonKind, recover: bool) {
-        if self.entry(domain, kind, recover) {
-            self.feed(domain, &Event::Want);
+        for program in kind.programs() {
+            let name = DaemonName::new(domain, *program);
+            if self.entry(&name, recover) {
+                self.feed(&name, &Event::Want);
+            }
         }
     }
 
-    /// A daemon of an earlier supervisor was found: it is watched from now on.
-    pub fn adopt(&mut self, domain: &DomainName, kind: DaemonKind, process: Process) {
-        if self.entry(domain, kind, true) {
+    /// A process of an earlier supervisor was found: it is watched from now on.
+    pub fn adopt(&mut self, name: &DaemonName, process: Process) {
+        if self.entry(name, true) {
             let process = Arc::new(process);
             let pid = process.pid();
-            self.listen(domain);
-            self.watch(domain, process);
-            self.feed(domain, &Event::Adopted { pid });
+            self.listen(name);
+            self.watch(name, process);
+            self.feed(name, &Event::Adopted { pid });
         }
     }
 
-    /// Makes the domain's entry; false where its kind has no process.
-    fn entry(&mut self, domain: &DomainName, kind: DaemonKind, recover: bool) -> bool {
+    /// Makes the program's entry; false where its kind has no process.
+    fn entry(&mut self, name: &DaemonName, recover: bool) -> bool {
+        let kind = name.program.kind();
         let Some(daemon) = of_kind(kind) else { return false };
-        let place = Place::in_directory(kind, &self.layout.domain_dir(domain));
+        let place = Place::in_directory(kind, &self.layout.domain_dir(&name.domain));
         // Jitter must differ between domains, not between runs.
-        let seed = digest(domain.as_str());
-        self.entries.entry(domain.clone()).or_insert_with(|| Entry {
+        let seed = digest(name.domain.as_str());
+        self.entries.entry(name.clone()).or_insert_with(|| Entry {
             life: Life::new(seed),
             daemon,
             place,
@@ -176,84 +181,101 @@ impl Processes {
         true
     }
 
-    /// Whether the domain's daemon is watched here.
-    pub fn knows(&self, domain: &DomainName) -> bool {
-        self.entries.get(domain).is_some_and(|entry| entry.life.state() != State::Stopped)
+    /// The programs of a domain's daemon that are or were wanted, in the order in which they start.
+    fn of<'a>(&'a self, domain: &DomainName) -> impl Iterator<Item = (&'a DaemonName, &'a Entry)> + use<'a> {
+        let end = |program: Option<&Program>| DaemonName::new(domain, *program.expect("there is a program"));
+        self.entries.range(end(Program::ALL.first())..=end(Program::ALL.last()))
     }
 
-    /// Whether the domain's daemon has a process now.
-    pub fn has_process(&self, domain: &DomainName) -> bool {
-        self.entries.get(domain).is_some_and(|entry| entry.life.pid().is_some())
+    /// The program of a domain's daemon that speaks BGP, and takes its configuration.
+    fn speaker(&self, domain: &DomainName) -> Option<(&DaemonName, &Entry)> {
+        self.of(domain).last()
     }
 
-    /// Whether the domain's daemon is ready.
+    /// Whether a program of the domain's daemon is watched here.
+    pub fn knows(&self, name: &DaemonName) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.life.state() != State::Stopped)
+    }
+
+    /// Whether this program of the domain's daemon has a process now.
+    pub fn has_process(&self, name: &DaemonName) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.life.pid().is_some())
+    }
+
+    /// Whether any program of the domain's daemon has a process now.
+    pub fn has_any_process(&self, domain: &DomainName) -> bool {
+        self.of(domain).any(|(_, entry)| entry.life.pid().is_some())
+    }
+
+    /// Whether every program of the domain's daemon is ready.
     pub fn is_running(&self, domain: &DomainName) -> bool {
         let ready = [State::Running, State::Loading, State::Busy, State::Silent];
-        self.entries.get(domain).is_some_and(|entry| ready.contains(&entry.life.state()))
+        self.speaker(domain).is_some() && self.of(domain).all(|(_, entry)| ready.contains(&entry.life.state()))
     }
 
-    /// Whether the domain's daemon is being started, or will be, without anybody asking.
+    /// Whether what the domain's daemon lacks is being started, or will be, without anybody asking.
     pub fn comes_back(&self, domain: &DomainName) -> bool {
-        self.entries.get(domain).is_some_and(|entry| {
-            entry.life.state() != State::Stopped && entry.process.as_ref().is_none_or(|process| !process.is_running())
-        })
+        let is_lost = |entry: &Entry| entry.process.as_ref().is_none_or(|process| !process.is_running());
+        let lost: Vec<State> =
+            self.of(domain).filter(|(_, entry)| is_lost(entry)).map(|(_, entry)| entry.life.state()).collect();
+        !lost.is_empty() && !lost.contains(&State::Stopped)
     }
 
-    /// The process of the domain's daemon, while there is one.
-    pub fn process(&self, domain: &DomainName) -> Option<&Arc<Process>> {
-        self.entries.get(domain)?.process.as_ref()
+    /// The processes of the domain's daemon that there are.
+    pub fn processes(&self, domain: &DomainName) -> impl Iterator<Item = (&DaemonName, &Arc<Process>)> {
+        self.of(domain).filter_map(|(name, entry)| Some((name, entry.process.as_ref()?)))
     }
 
     /// Stops these daemons and waits until they have left. Those that would not are named in the answer.
     pub async fn stop(&mut self, domains: &BTreeSet<DomainName>) -> Vec<DomainName> {
-        for domain in domains {
+        let names = |entries: &BTreeMap<DaemonName, Entry>| -> Vec<DaemonName> {
+            entries.keys().filter(|name| domains.contains(&name.domain)).cloned().collect()
+        };
+        // Who speaks BGP first, while what writes its routes is still there.
+        for name in names(&self.entries).iter().rev() {
             // SIGTERM has BIRD close its sessions with a Cease, as its own `down` would, and needs no answer.
-            self.feed(domain, &Event::Unwant);
+            self.feed(name, &Event::Unwant);
         }
         let deadline = Instant::now() + STOP_WITHIN;
-        let stopped = |entries: &BTreeMap<DomainName, Entry>, domain: &DomainName| {
-            entries.get(domain).is_none_or(|entry| entry.life.state() == State::Stopped)
-        };
-        while !domains.iter().all(|domain| stopped(&self.entries, domain)) {
+        let is_over = |entry: &Entry| entry.life.state() == State::Stopped;
+        while !domains.iter().all(|domain| self.of(domain).all(|(_, entry)| is_over(entry))) {
             match tokio::time::timeout_at(deadline, self.next()).await {
                 Ok(happening) => self.handle(happening),
                 Err(_) => break,
             }
         }
-        let (gone, left): (Vec<_>, Vec<_>) = domains.iter().cloned().partition(|domain| stopped(&self.entries, domain));
-        for domain in &gone {
-            self.entries.remove(domain);
-        }
+        let left = domains.iter().filter(|domain| self.of(domain).any(|(_, entry)| !is_over(entry))).cloned().collect();
+        self.entries.retain(|name, entry| !(domains.contains(&name.domain) && is_over(entry)));
         left
     }
 
     /// Has a running daemon read its configuration again.
     pub async fn reload(&mut self, domain: &DomainName) -> Result<(), DaemonError> {
-        let Some(entry) = self.entries.get_mut(domain) else { return Ok(()) };
-        let (daemon, socket, pid) = (entry.daemon, entry.place.socket.clone(), entry.life.pid());
+        let Some((name, entry)) = self.speaker(domain) else { return Ok(()) };
+        let (name, daemon, socket, pid) = (name.clone(), entry.daemon, entry.place.socket.clone(), entry.life.pid());
         if let (State::Silent | State::Hung, Some(since)) = (entry.life.state(), entry.life.unanswered_since()) {
             // It is about to be replaced by one that reads the configuration anyway.
             return Err(DaemonError::NoAnswer { socket, after: self.epoch.elapsed().saturating_sub(since) });
         }
-        self.feed(domain, &Event::Loading);
+        self.feed(&name, &Event::Loading);
         let result = self.meanwhile(daemon.reload(&socket)).await;
-        if self.entries.get(domain).is_some_and(|entry| entry.life.pid() != pid) {
+        if self.entries.get(&name).is_some_and(|entry| entry.life.pid() != pid) {
             // It ended meanwhile, and whatever runs now has read the configuration by itself.
             return result;
         }
         if result.is_ok() {
-            self.remember(domain);
+            self.remember(&name);
         }
-        self.feed(domain, &Event::Ready);
+        self.feed(&name, &Event::Ready);
         if matches!(result, Err(DaemonError::NoAnswer { .. })) {
-            self.feed(domain, &Event::NotAnswering);
+            self.feed(&name, &Event::NotAnswering);
         }
         result
     }
 
     /// Has a running daemon write its routes to the kernel again.
     pub async fn resync(&mut self, domain: &DomainName) -> Result<(), DaemonError> {
-        let Some(entry) = self.entries.get(domain) else { return Ok(()) };
+        let Some((_, entry)) = self.speaker(domain) else { return Ok(()) };
         let (daemon, socket) = (entry.daemon, entry.place.socket.clone());
         self.meanwhile(daemon.resync(&socket)).await
     }
@@ -274,16 +296,16 @@ impl Processes {
         let due = self
             .entries
             .iter()
-            .filter_map(|(domain, entry)| Some((entry.life.next_deadline()?, domain)))
+            .filter_map(|(name, entry)| Some((entry.life.next_deadline()?, name)))
             .min()
-            .map(|(deadline, domain)| (self.epoch + deadline, domain.clone()));
+            .map(|(deadline, name)| (self.epoch + deadline, name.clone()));
         match due {
             None => self.receive().await,
-            Some((at, domain)) => tokio::select! {
+            Some((at, name)) => tokio::select! {
                 // What has happened comes first: an answer may be there when its deadline is seen to be over.
                 biased;
                 happening = self.receive() => happening,
-                () = tokio::time::sleep_until(at) => Happening { domain, what: What::Tick },
+                () = tokio::time::sleep_until(at) => Happening { name, what: What::Tick },
             },
         }
     }
@@ -298,47 +320,53 @@ impl Processes {
 
     /// Tells the machine concerned.
     pub fn handle(&mut self, happening: Happening) {
-        let Happening { domain, what } = happening;
-        let current = self.entries.get(&domain).and_then(|entry| entry.life.pid());
+        let Happening { name, what } = happening;
+        let current = self.entries.get(&name).and_then(|entry| entry.life.pid());
         match what {
-            What::Tick => self.feed(&domain, &Event::Tick),
-            What::Spawned(Err(words)) => self.feed(&domain, &Event::SpawnFailed(words)),
+            What::Tick => self.feed(&name, &Event::Tick),
+            What::Spawned(Err(words)) => self.feed(&name, &Event::SpawnFailed(words)),
             What::Spawned(Ok(process)) => {
                 let pid = process.pid();
-                self.watch(&domain, process);
-                self.remember(&domain);
-                self.feed(&domain, &Event::Spawned { pid });
+                self.watch(&name, process);
+                self.remember(&name);
+                self.feed(&name, &Event::Spawned { pid });
             }
             // What a process did that has been replaced meanwhile no longer matters.
             What::Exited(pid, ..) if current == Some(pid) && fault::is_off("restart") => {}
             What::Exited(pid, reason, last_words) if current == Some(pid) => {
-                if let Some(entry) = self.entries.get_mut(&domain) {
+                if let Some(entry) = self.entries.get_mut(&name) {
                     entry.process = None;
                     entry.last_words = last_words;
                 }
-                if let Err(error) = self.machine.forget_daemon(&domain) {
-                    tracing::warn!(%domain, "{error}");
+                if let Err(error) = self.machine.forget_daemon(&name) {
+                    tracing::warn!(domain = %name.domain, "{error}");
                 }
-                self.feed(&domain, &Event::Exited(reason));
+                self.feed(&name, &Event::Exited(reason));
             }
             What::Ready(pid) if current == Some(pid) => {
                 // Once more: a script that sets something and becomes the daemon was another program before.
-                self.remember(&domain);
-                self.feed(&domain, &Event::Ready);
+                self.remember(&name);
+                self.feed(&name, &Event::Ready);
             }
-            What::Unanswered(pid, true) if current == Some(pid) => self.feed(&domain, &Event::Working),
-            What::Unanswered(pid, false) if current == Some(pid) => self.feed(&domain, &Event::NotAnswering),
-            What::Answered(pid) if current == Some(pid) => self.feed(&domain, &Event::Answering),
+            What::Unanswered(pid, true) if current == Some(pid) => self.feed(&name, &Event::Working),
+            What::Unanswered(pid, false) if current == Some(pid) => self.feed(&name, &Event::NotAnswering),
+            What::Answered(pid) if current == Some(pid) => self.feed(&name, &Event::Answering),
             What::Exited(..) | What::Ready(_) | What::Unanswered(..) | What::Answered(_) => {}
         }
     }
 
-    /// What is to be told of a domain's daemon.
+    /// What is to be told of a domain's daemon: of the program that is worst off, or else of the one that speaks BGP.
     pub fn report(&self, domain: &DomainName) -> Option<ProcessReport> {
-        let entry = self.entries.get(domain)?;
+        let reports = self.of(domain).map(|(_, entry)| self.report_of(entry));
+        let restarts = self.of(domain).map(|(_, entry)| entry.life.restarts()).sum();
+        let report = reports.max_by_key(|report| (report.failed, report.state != State::Running))?;
+        Some(ProcessReport { restarts, ..report })
+    }
+
+    fn report_of(&self, entry: &Entry) -> ProcessReport {
         let life = &entry.life;
         let moment = |at| self.epoch + at;
-        Some(ProcessReport {
+        ProcessReport {
             state: life.state(),
             failed: life.failed(),
             pid: life.pid(),
@@ -347,33 +375,33 @@ impl Processes {
             last_words: entry.last_words.clone(),
             next_attempt: life.next_attempt().map(moment),
             unanswered_since: life.unanswered_since().map(moment),
-        })
+        }
     }
 
-    fn feed(&mut self, domain: &DomainName, event: &Event) {
+    fn feed(&mut self, name: &DaemonName, event: &Event) {
         let now = self.epoch.elapsed();
-        let Some(entry) = self.entries.get_mut(domain) else { return };
+        let Some(entry) = self.entries.get_mut(name) else { return };
         if matches!(event, Event::SpawnFailed(_)) {
             entry.last_words.clear();
         }
         for action in entry.life.handle(event, now) {
-            self.act(domain, &action);
+            self.act(name, &action);
         }
-        self.ask_or_not(domain);
+        self.ask_or_not(name);
     }
 
     /// A daemon is asked while it is to answer, and not while it starts or loads a configuration.
-    fn ask_or_not(&mut self, domain: &DomainName) {
-        let Some(entry) = self.entries.get_mut(domain) else { return };
+    fn ask_or_not(&mut self, name: &DaemonName) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
         let is_to_answer = matches!(entry.life.state(), State::Running | State::Busy | State::Silent);
         match &entry.process {
             Some(process) if is_to_answer && entry.asking.is_none() => {
                 let asked = Asked {
-                    domain: domain.clone(),
+                    name: name.clone(),
                     daemon: entry.daemon,
-                    socket: entry.place.socket.clone(),
+                    place: entry.place.clone(),
                     process: process.clone(),
-                    seed: digest(domain.as_str()),
+                    seed: digest(name.domain.as_str()),
                 };
                 entry.asking = Some(keep_asking(asked, self.sender.clone()));
             }

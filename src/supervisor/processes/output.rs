@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::daemons::{LAST_LINES, line};
-use crate::model::{DaemonKind, DomainName};
+use crate::model::DaemonName;
 use crate::sys::SysError;
 use crate::sys::process::OutputPipe;
 
@@ -36,13 +36,9 @@ pub(super) struct Output {
 
 impl Output {
     /// Listens to the pipe of this name.
-    pub(super) fn listen(domain: &DomainName, daemon: DaemonKind, path: &Path) -> Result<Self, SysError> {
-        let listener = Arc::new(Listener {
-            pipe: OutputPipe::open(path)?,
-            domain: domain.clone(),
-            daemon,
-            heard: Mutex::default(),
-        });
+    pub(super) fn listen(name: &DaemonName, path: &Path) -> Result<Self, SysError> {
+        let listener =
+            Arc::new(Listener { pipe: OutputPipe::open(path)?, name: name.clone(), heard: Mutex::default() });
         let task = AbortOnDropHandle::new(tokio::spawn(listener.clone().run()));
         Ok(Self { listener, _task: task })
     }
@@ -56,8 +52,7 @@ impl Output {
 /// Who listens to one daemon.
 pub(super) struct Listener {
     pipe: OutputPipe,
-    domain: DomainName,
-    daemon: DaemonKind,
+    name: DaemonName,
     heard: Mutex<Heard>,
 }
 
@@ -69,7 +64,7 @@ impl Listener {
                 readable = self.pipe.readable() => match readable {
                     Ok(()) => self.read(),
                     Err(error) => {
-                        tracing::warn!(domain = %self.domain, "cannot hear its daemon any more: {error}");
+                        tracing::warn!(domain = %self.name.domain, "cannot hear its daemon any more: {error}");
                         return;
                     }
                 },
@@ -113,13 +108,13 @@ impl Listener {
     }
 
     fn log(&self, line: &str) {
-        tracing::info!(domain = %self.domain, source = self.daemon.as_str(), "{line}");
+        tracing::info!(domain = %self.name.domain, source = self.name.program.as_str(), "{line}");
     }
 
     fn log_left_out(&self, lines: u64) {
         if lines > 0 {
             let seconds = WINDOW.as_secs();
-            tracing::warn!(domain = %self.domain, source = self.daemon.as_str(), left_out = lines,
+            tracing::warn!(domain = %self.name.domain, source = self.name.program.as_str(), left_out = lines,
                 "and more lines that are left out: only {LINES_IN_WINDOW} are logged in {seconds} s");
         }
     }

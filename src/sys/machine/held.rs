@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Machine;
 use super::records::{self, NamespaceRecord};
-use crate::model::DomainName;
+use crate::model::{DaemonName, DomainName, Program};
 use crate::plan::Layout;
 use crate::sys::netns::Namespace;
 use crate::sys::nft;
@@ -42,7 +42,9 @@ impl Machine {
     }
 
     fn of_daemon(&self, domain: &DomainName) -> Option<Namespace> {
-        let record = self.recorded_daemon(domain)?;
+        let mut records =
+            Program::ALL.iter().filter_map(|program| self.recorded_daemon(&DaemonName::new(domain, *program)));
+        let record = records.next()?;
         // While its pidfd is open and says that it lives, the number is that process's.
         let process = Process::adopt(&record).ok()??;
         let namespace = Namespace::of_process(process.pid()).ok()?;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use super::daemon::{is_bird, socket_of};
+use super::daemon::{has_hallmark, runs};
 use super::{Machine, blocking};
-use crate::model::{DaemonKind, DomainName, InterfaceName};
+use crate::model::{DaemonName, DomainName, InterfaceName, Program};
 use crate::plan::{Desired, DesiredDomain, IPV6_FORWARDING, Layout, ObservedDaemon, ObservedDomain, ObservedHost};
 use crate::sys::netlink::{link, route};
 use crate::sys::{SysError, sysctl};
@@ -60,25 +60,25 @@ impl Machine {
 
     /// What routes in the host and was not started from this run directory.
     async fn routed_by(&self, host: &DomainName) -> Result<Option<String>, SysError> {
-        let (ours, inode) = (self.layout.socket(host, DaemonKind::Bird), self.host.inode());
+        let inode = self.host.inode();
         let found =
-            blocking(move || birds_in(inode).map(|all| all.into_iter().map(|pid| (pid, socket_of(pid))).collect()))
-                .await
-                .map_err(|error| SysError::io("look at the processes", error))?;
-        let birds: Vec<(u32, Option<std::path::PathBuf>)> = found;
+            blocking(move || daemons_in(inode)).await.map_err(|error| SysError::io("look at the processes", error))?;
         // A stray of ours is replaced, and what it has is ours too.
-        if birds.iter().any(|(_, socket)| socket.as_ref() == Some(&ours)) {
+        let is_ours = |(pid, program): &(u32, Program)| {
+            has_hallmark(*pid, *program, &self.layout.hallmark(&DaemonName::new(host, *program)))
+        };
+        if found.iter().any(is_ours) {
             return Ok(None);
         }
-        if let Some((pid, _)) = birds.first() {
-            return Ok(Some(format!("a BIRD, process {pid}")));
+        if let Some((pid, program)) = found.first() {
+            return Ok(Some(format!("{}, process {pid}", program.as_str())));
         }
         let listens = self.host.run_async(is_port_taken).await.and_then(|taken| taken);
         if listens.map_err(|error| SysError::io("read /proc/net/tcp", error))? {
             return Ok(Some("a process that listens on TCP port 179".to_owned()));
         }
         // Those of a daemon of ours that died stay until its successor takes them over.
-        if self.recorded_daemon(host).is_none() {
+        if !self.has_recorded_daemon(host) {
             let connection = self.connection(host).await?;
             let routes = route::dump(&connection, Some(BIRDS), &BTreeMap::new()).await;
             let routes = routes.map_err(|error| SysError::netlink("read the routes of host", error))?;
@@ -90,14 +90,16 @@ impl Machine {
     }
 }
 
-/// The BIRDs in a network namespace.
-fn birds_in(inode: u64) -> io::Result<Vec<u32>> {
+/// The routing daemons in a network namespace.
+fn daemons_in(inode: u64) -> io::Result<Vec<(u32, Program)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let is_inside = || std::fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|it| it.ino() == inode);
-        if is_bird(pid) && is_inside() {
-            found.push(pid);
+        if let Some(program) = Program::ALL.into_iter().find(|program| runs(pid, *program))
+            && is_inside()
+        {
+            found.push((pid, program));
         }
     }
     Ok(found)

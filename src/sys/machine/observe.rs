@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::host::BIRDS;
 use super::{Machine, records};
-use crate::model::{DomainName, InterfaceName};
+use crate::model::{DaemonKind, DaemonName, DomainName, InterfaceName, Program};
 use crate::plan::{
     Desired, DesiredDomain, InterfaceKind, InterfaceRecord, LINK_GROUP, NamespaceState, Observed, ObservedDaemon,
     ObservedDomain, ObservedLink, ROUTE_PROTOCOL, RouteSpec,
@@ -200,15 +200,22 @@ impl Machine {
         Ok(found)
     }
 
+    /// The daemon that runs whole, every program of it.
     fn daemon_of(&self, domain: &DomainName, namespace: Option<&Namespace>) -> ObservedDaemon {
-        let Some(record) = self.recorded_daemon(domain) else { return ObservedDaemon::Stopped };
-        let inside = namespace.is_none_or(|namespace| namespace.inode() == record.netns_inode);
-        match self.running_daemon(domain, &record) {
-            Ok(Some(process)) if inside => {
-                ObservedDaemon::Running { pid: process.pid(), config: self.loaded_config(domain) }
-            }
-            _ => ObservedDaemon::Stopped,
-        }
+        let pid_of = |program: &Program| {
+            let name = DaemonName::new(domain, *program);
+            let record = self.recorded_daemon(&name)?;
+            let inside = namespace.is_none_or(|namespace| namespace.inode() == record.netns_inode);
+            self.running_daemon(&name, &record).ok().flatten().filter(|_| inside).map(|process| process.pid())
+        };
+        DaemonKind::ALL
+            .into_iter()
+            .find_map(|kind| {
+                let pids: Option<Vec<u32>> = kind.programs().iter().map(pid_of).collect();
+                let pid = *pids?.last()?;
+                Some(ObservedDaemon::Running { kind, pid, config: self.loaded_config(domain) })
+            })
+            .unwrap_or_default()
     }
 
     pub(super) fn interface_records(&self) -> Result<BTreeMap<InterfaceName, InterfaceRecord>, SysError> {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
-use crate::model::DomainName;
+use crate::model::{DaemonName, DomainName, Program};
 use crate::sys::process::ProcessRecord;
 use crate::sys::{SysError, fault, files};
 
@@ -33,7 +33,7 @@ pub(super) struct FilterRecord {
     pub(super) text: u64,
 }
 
-/// `RUN_DIR/DOMAIN/daemon.json`: the routing daemon that was started last.
+/// `RUN_DIR/DOMAIN/PROGRAM.json`: the process of a routing daemon's program that was started last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DaemonRecord {
     /// The process.
@@ -46,11 +46,10 @@ pub fn digest(text: &str) -> u64 {
 }
 
 /// A directory in the run directory with one of these is a domain's.
-pub(super) const SIGNS: [&str; 6] = [NAMESPACE, FILTER, FILTER_LOADED, DAEMON, CONFIG_LOADED, "bird.conf"];
+pub(super) const SIGNS: [&str; 6] = [NAMESPACE, FILTER, FILTER_LOADED, "bird.json", CONFIG_LOADED, "bird.conf"];
 pub(super) const NAMESPACE: &str = "namespace";
 pub(super) const FILTER: &str = "rdsup.nft";
 pub(super) const FILTER_LOADED: &str = "rdsup.nft.loaded";
-pub(super) const DAEMON: &str = "daemon.json";
 pub(super) const CONFIG_LOADED: &str = "bird.conf.loaded";
 
 /// A note, or `None` if there is none that can be read: a truncated one is as good as none.
@@ -74,14 +73,23 @@ pub(super) fn write(path: &Path, record: &impl Serialize) -> Result<(), SysError
 }
 
 impl Machine {
-    /// Remembers the routing daemon of a domain, so that the next supervisor can adopt it.
-    pub fn record_daemon(&self, domain: &DomainName, process: &ProcessRecord) -> Result<(), SysError> {
-        write(&self.domain_dir(domain).join(DAEMON), &DaemonRecord { process: process.clone() })
+    /// Remembers a process of a routing daemon, so that the next supervisor can adopt it.
+    pub fn record_daemon(&self, name: &DaemonName, process: &ProcessRecord) -> Result<(), SysError> {
+        write(&self.daemon_record(name), &DaemonRecord { process: process.clone() })
     }
 
-    /// The routing daemon that was recorded for a domain; whether it still runs is not asked.
-    pub fn recorded_daemon(&self, domain: &DomainName) -> Option<ProcessRecord> {
-        read::<DaemonRecord>(&self.domain_dir(domain).join(DAEMON)).map(|record| record.process)
+    /// The process that was recorded for a program; whether it still runs is not asked.
+    pub fn recorded_daemon(&self, name: &DaemonName) -> Option<ProcessRecord> {
+        read::<DaemonRecord>(&self.daemon_record(name)).map(|record| record.process)
+    }
+
+    /// Whether any process of a routing daemon was recorded for a domain.
+    pub(super) fn has_recorded_daemon(&self, domain: &DomainName) -> bool {
+        Program::ALL.iter().any(|program| self.recorded_daemon(&DaemonName::new(domain, *program)).is_some())
+    }
+
+    fn daemon_record(&self, name: &DaemonName) -> PathBuf {
+        self.domain_dir(&name.domain).join(format!("{}.json", name.program.as_str()))
     }
 
     /// Remembers the configuration text that the daemon has read.
@@ -95,11 +103,11 @@ impl Machine {
         files::read(&self.domain_dir(domain).join(CONFIG_LOADED)).ok().flatten().map(|(text, _)| text)
     }
 
-    /// Forgets the routing daemon of a domain and what it had read.
-    pub fn forget_daemon(&self, domain: &DomainName) -> Result<(), SysError> {
-        [DAEMON, CONFIG_LOADED].iter().try_for_each(|name| {
-            let path: PathBuf = self.domain_dir(domain).join(name);
-            files::remove(&path).map_err(|error| SysError::path("remove", &path, error))
-        })
+    /// Forgets a process of a routing daemon, and what that had read.
+    pub fn forget_daemon(&self, name: &DaemonName) -> Result<(), SysError> {
+        let loaded = self.domain_dir(&name.domain).join(CONFIG_LOADED);
+        [self.daemon_record(name), loaded]
+            .iter()
+            .try_for_each(|path| files::remove(path).map_err(|error| SysError::path("remove", path, error)))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Machine;
 use super::records::{self, NamespaceRecord};
-use crate::model::DomainName;
+use crate::model::{DaemonName, DomainName, Program};
 use crate::sys::SysError;
 use crate::sys::netns::Namespace;
 use crate::sys::process::{Process, ProcessRecord};
@@ -12,7 +12,7 @@ use crate::sys::process::{Process, ProcessRecord};
 impl Machine {
     /// Uses what was kept: a namespace whose name was lost gets it again, if it is the one that had it last; a daemon that
     /// is over is remembered until [`Machine::adopt_daemon`] asks for it.
-    pub async fn take_over(&self, namespaces: BTreeMap<DomainName, Namespace>, daemons: BTreeMap<DomainName, Process>) {
+    pub async fn take_over(&self, namespaces: BTreeMap<DomainName, Namespace>, daemons: BTreeMap<DaemonName, Process>) {
         for (domain, namespace) in namespaces {
             if let Err(error) = self.name_again(&domain, &namespace).await {
                 tracing::warn!(%domain, "cannot use the namespace that was kept: {error}");
@@ -41,12 +41,13 @@ impl Machine {
 
     /// Whether the end of the domain's daemon is known.
     pub fn has_ended_daemon(&self, domain: &DomainName) -> bool {
-        self.held().ended.contains_key(domain)
+        let held = self.held();
+        Program::ALL.iter().any(|program| held.ended.contains_key(&DaemonName::new(domain, *program)))
     }
 
     /// The daemon of this record, if it is known to be over. It is told of once.
-    pub(super) fn ended_daemon(&self, domain: &DomainName, record: &ProcessRecord) -> Option<Process> {
-        let process = self.held().ended.remove(domain)?;
+    pub(super) fn ended_daemon(&self, name: &DaemonName, record: &ProcessRecord) -> Option<Process> {
+        let process = self.held().ended.remove(name)?;
         let is_it = (process.pid(), process.start_time()) == (record.pid, record.start_time);
         (is_it && record.boot_id == self.boot_id).then_some(process)
     }
