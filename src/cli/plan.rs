@@ -59,6 +59,9 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
             &format!("interface {} of domain {} is not in the host yet", missing.interface, missing.domain),
         );
     }
+    for words in plan.warnings() {
+        super::note(global, &format!("{words}; rdsup apply --confirm 5m comes back by itself"));
+    }
     for words in &outlook.limits {
         super::note(global, words);
     }

@@ -259,7 +259,10 @@ impl<'a> Planner<'a> {
         if !(stripped && self.record_of(domain, name).is_some()) {
             self.push(Stage::Files, domain, wanted.origin, write);
         }
-        self.push(Stage::Links, domain, wanted.origin, Action::ClaimInterface { name: name.clone() });
+        let has_default = record.routes.iter().any(|route| route.to.prefix_len() == 0);
+        let cause = has_default.then_some(HAS_DEFAULT);
+        let claim = Action::ClaimInterface { name: name.clone() };
+        self.push_if_because(Stage::Links, domain, wanted.origin, claim, cause);
         true
     }
 
@@ -346,6 +349,9 @@ impl<'a> Planner<'a> {
         self.desired.domains.get(&end.domain)?.interfaces.get(&end.interface)?.mtu
     }
 }
+
+/// Why a claim deserves a second look.
+const HAS_DEFAULT: &str = "it carries the host's default route: what reaches the host through it ends";
 
 /// What a veth has that was given no MTU (`ETH_DATA_LEN`).
 const USUAL_MTU: u32 = 1500;

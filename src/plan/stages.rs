@@ -178,6 +178,12 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// What whoever asks for it should know before it is done: interfaces that the host itself is reached by.
+    pub fn warnings(&self) -> Vec<String> {
+        let claims = self.steps().filter(|step| matches!(step.action, super::Action::ClaimInterface { .. }));
+        claims.filter_map(|step| Some(format!("{step}: {}", step.cause.as_ref()?))).collect()
+    }
+
     /// The steps without their stages.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().map(|(_, step)| step)

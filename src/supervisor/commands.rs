@@ -22,6 +22,12 @@ use crate::history::Generation;
 /// How long after a failed attempt to revert the next one comes.
 const REVERT_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long the loop sleeps at most before it looks again how much time is left.
+const LONGEST_SLEEP: Duration = Duration::from_hours(1);
+
+/// How long a generation may wait to be confirmed: who takes longer does not wait for anything.
+const LONGEST_WAIT: Duration = Duration::from_hours(7 * 24);
+
 /// A file to apply.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -42,6 +48,9 @@ impl Asked {
 
 impl Loop {
     pub(super) async fn carry_out(&mut self, command: Command, progress: &Progress) -> Result<Change, CallError> {
+        if command.confirm().is_some_and(|time| time > LONGEST_WAIT) {
+            return Err(CallError::invalid("nothing waits longer than 7 days to be confirmed"));
+        }
         match command {
             Command::Apply(asked) => self.apply(asked, progress).await,
             Command::Confirm { by } => self.confirm(&by, progress),
@@ -68,6 +77,11 @@ impl Loop {
         let reading = Reading { named: &named, state_dir: state_dir.as_deref(), ..Reading::of(file) };
         let prepared = prepare_from(reading)?;
         self.same_place(&prepared)?;
+        if prepared.network.domains.is_empty() && !self.prepared.network.domains.is_empty() {
+            // Usually an editor or a copy that was cut short.
+            let words = format!("{} has no domain: that would take the whole network down", file.display());
+            return Err(RunError::NotNow { words, hint: "rdsup stop does that where it is meant" });
+        }
         validate_on(self.keeper.machine(), &prepared).await?;
         let snapshot = prepared.snapshot.clone();
         let begun = self.generations.begin(Read { snapshot, file, by: &asked.by }, asked.confirm);
@@ -97,6 +111,11 @@ impl Loop {
         by: &str,
         progress: &Progress,
     ) -> Result<Change, RunError> {
+        let previous = self.generations.pending().map(|pending| pending.previous);
+        // Only the way back from what waits leads out of it: any other would make it the one to come back to, for good.
+        if confirm.is_some() || to.is_some() && to != previous {
+            self.nothing_waits()?;
+        }
         let in_force = self.generations.in_force().map(|generation| generation.number);
         let Some(generation) = self.generations.earlier(to)? else {
             let words = match to {
@@ -110,7 +129,7 @@ impl Loop {
             return Err(RunError::NotNow { words, hint: "rdsup history shows what is kept" });
         }
         progress.line(format!("going back to generation {}", generation.number));
-        let prepared = self.prepare_again(&generation)?;
+        let prepared = self.prepare_as_before(&generation)?;
         self.same_place(&prepared)?;
         validate_on(self.keeper.machine(), &prepared).await?;
         let entered = self.generations.enter(generation, confirm, Turn::Back(&format!("rolled back by {by}")));
@@ -124,7 +143,9 @@ impl Loop {
         let resets = self.announce(&prepared, progress).await;
         match self.keeper.change(&prepared, &self.prepared).await {
             Ok(applied) => {
-                self.now_runs(prepared, applied);
+                let before = self.now_runs(prepared, applied);
+                self.before = self.generations.pending().map(|_| before);
+                self.generations.set_overdue(None);
                 self.generations.tidy();
                 let words = report::lines(&self.applied);
                 tracing::info!(generation = number, "generation {number} is in force: {}", words.join("; "));
@@ -183,6 +204,8 @@ impl Loop {
     fn confirm(&mut self, by: &str, progress: &Progress) -> Result<Change, CallError> {
         match self.generations.confirm() {
             Ok(Some(number)) => {
+                self.before = None;
+                self.generations.set_overdue(None);
                 tracing::info!(by, generation = number, "generation {number} is confirmed");
                 progress.line(format!("generation {number} stays"));
                 Ok(self.standing(number))
@@ -197,7 +220,7 @@ impl Loop {
     /// When what waits to be confirmed comes out.
     pub(super) fn confirm_until(&self) -> Option<Instant> {
         let left = self.generations.time_left()?;
-        let deadline = Instant::now() + left;
+        let deadline = Instant::now() + left.min(LONGEST_SLEEP);
         Some(self.revert_at.map_or(deadline, |again| again.max(deadline)))
     }
 
@@ -215,9 +238,15 @@ impl Loop {
             pending.previous
         );
         self.revert_at = match self.revert(&format!("not confirmed within {}", report::time(pending.within))).await {
-            Ok(()) => None,
+            Ok(()) => {
+                self.generations.set_overdue(None);
+                None
+            }
             Err(error) => {
-                tracing::error!("cannot go back to generation {}, trying again: {error}", pending.previous);
+                let (number, previous) = (pending.number, pending.previous);
+                tracing::error!("cannot go back to generation {previous}, trying again: {error}");
+                let words = "was not confirmed in time and is still in force: cannot go back to generation";
+                self.generations.set_overdue(Some(format!("generation {number} {words} {previous}: {error}")));
                 Some(Instant::now() + REVERT_AGAIN)
             }
         };
@@ -226,12 +255,14 @@ impl Loop {
     async fn revert(&mut self, why: &str) -> Result<(), RunError> {
         let Some(generation) = self.generations.earlier(None)? else { return Ok(()) };
         // It ran before, so no parser is asked: whatever is wrong with it now is better than what nobody confirmed.
-        let prepared = self.prepare_again(&generation)?;
+        let prepared = self.prepare_as_before(&generation)?;
         self.announce(&prepared, &Progress::nobody()).await;
-        let applied = self.keeper.apply(&prepared).await?;
+        let applied = self.keeper.bring_around(&prepared).await?;
         let number = generation.number;
-        self.generations.revert(generation, why)?;
+        // From here on it runs, whether that can be noted or not.
         self.now_runs(prepared, applied);
+        self.generations.revert(generation, why)?;
+        self.before = None;
         tracing::warn!(
             generation = number,
             "generation {number} is in force again: {}",
@@ -240,15 +271,31 @@ impl Loop {
         Ok(())
     }
 
+    /// As it was read the last time, where it can be read no more: a password's file may be gone.
+    fn prepare_as_before(&self, generation: &Generation) -> Result<Prepared, RunError> {
+        let error = match self.prepare_again(generation) {
+            Ok(prepared) => return Ok(prepared),
+            Err(error) => error,
+        };
+        match &self.before {
+            Some(before) if before.snapshot == generation.snapshot => {
+                tracing::warn!("generation {} as it was before: {error}", generation.number);
+                Ok(before.clone())
+            }
+            _ => Err(error),
+        }
+    }
+
     fn prepare_again(&self, generation: &Generation) -> Result<Prepared, RunError> {
         let named = self.generations.config().to_owned();
         Ok(prepare_generation(generation, &named, self.options.state_dir.as_deref())?)
     }
 
-    fn now_runs(&mut self, prepared: Prepared, applied: Applied) {
+    /// Answers with what ran until now.
+    fn now_runs(&mut self, prepared: Prepared, applied: Applied) -> Prepared {
         self.rules = Arc::new(AccessRules::of(&prepared.network, group_id));
-        self.prepared = prepared;
         self.applied = applied;
+        std::mem::replace(&mut self.prepared, prepared)
     }
 
     fn same_place(&self, prepared: &Prepared) -> Result<(), RunError> {

@@ -25,6 +25,8 @@ pub struct Generations {
     config: PathBuf,
     /// What is in force, with its texts: they are needed when the state directory is lost.
     standing: Option<Standing>,
+    /// Why what was not confirmed in time is still in force.
+    overdue: Option<String>,
 }
 
 /// What a start begins with.
@@ -88,7 +90,7 @@ impl Generations {
         });
         words.extend([damaged, lost].into_iter().flatten().map(Damage::put_aside));
         let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
-        Ok((Self { store, ledger, boot_id, config, standing }, words))
+        Ok((Self { store, ledger, boot_id, config, standing, overdue: None }, words))
     }
 
     /// The file that generated files name: that of the supervisor whose network stands.
@@ -104,6 +106,16 @@ impl Generations {
     /// What waits to be confirmed.
     pub fn pending(&self) -> Option<&Pending> {
         Some(&self.standing.as_ref()?.fallback.as_ref()?.pending)
+    }
+
+    /// Notes that what was not confirmed in time is still in force, and why; `None` when it is not any more.
+    pub fn set_overdue(&mut self, why: Option<String>) {
+        self.overdue = why;
+    }
+
+    /// Why what was not confirmed in time is still in force.
+    pub fn overdue(&self) -> Option<&str> {
+        self.overdue.as_deref()
     }
 
     /// How much time is left to confirm, where something waits for that.
@@ -165,7 +177,38 @@ impl Generations {
         if written.is_some() {
             self.store.write(&generation)?;
         }
-        self.enter(generation, confirm, Turn::Forth(written))
+        let begun = self.enter(generation, confirm, Turn::Forth(written))?;
+        self.clear_name();
+        Ok(begun)
+    }
+
+    /// What came out earlier and is the same as what somebody has now asked for is no longer held against the file: the
+    /// newest verdict counts.
+    fn clear_name(&mut self) {
+        let Some(snapshot) = self.in_force().map(|generation| generation.snapshot.clone()) else { return };
+        let is_same = |number: &u64| self.store.read(*number).ok().flatten().is_some_and(|it| it.snapshot == snapshot);
+        let same: Vec<u64> = self.ledger.reverted.keys().copied().filter(is_same).collect();
+        if same.is_empty() {
+            return;
+        }
+        for number in same {
+            self.ledger.reverted.remove(&number);
+        }
+        if let Err(error) = self.store.write_ledger(&self.ledger) {
+            tracing::warn!("it is not noted that the file is trusted again: {error}");
+        }
+    }
+
+    /// Fills a state directory that was lost under a running supervisor. Costs a look at one file.
+    pub fn refill(&mut self) {
+        if self.standing.is_none() || self.store.has_ledger() {
+            return;
+        }
+        tracing::warn!("what was applied is no longer in the state directory: writing it again");
+        if let Err(error) = self.store.write_ledger(&self.ledger) {
+            tracing::warn!("generations are not kept: {error}");
+        }
+        self.tidy();
     }
 
     /// The same at start, where a state directory that cannot be written must not keep the network down.
@@ -230,7 +273,7 @@ impl Generations {
         let fallback = match (confirm, &self.standing) {
             (Some(within), Some(before)) if before.generation.number != number => {
                 let mut deadline = self.now()?;
-                deadline.since_boot += within;
+                deadline.since_boot = deadline.since_boot.saturating_add(within);
                 let pending = Pending { number, previous: before.generation.number, within, deadline };
                 Some(Fallback { pending, generation: before.generation.clone() })
             }
@@ -275,11 +318,18 @@ impl Generations {
         Ok(Some(number))
     }
 
-    /// The generation in force comes out and `to` goes in.
+    /// The generation in force comes out and `to` goes in, which the network is already made from.
     pub fn revert(&mut self, to: Generation, why: &str) -> Result<(), SysError> {
         let (boot_id, config) = (self.boot_id.clone(), self.config().to_owned());
-        self.ledger.revert(to.number, why);
-        self.note(Standing { boot_id, config, generation: to, fallback: None })
+        let standing = Standing { boot_id, config, generation: to, fallback: None };
+        self.store.stand(&standing)?;
+        self.ledger.revert(standing.generation.number, why);
+        self.standing = Some(standing);
+        // A ledger that still says that something waits comes to the same at the next boot.
+        if let Err(error) = self.store.write_ledger(&self.ledger) {
+            tracing::error!("it is not noted which generation came out: {error}");
+        }
+        Ok(())
     }
 
     /// Writes both notes, that in the run directory first: it decides.
@@ -338,7 +388,7 @@ impl Generations {
     fn next_number(&self) -> Result<u64, SysError> {
         let kept = self.store.kept()?.last().map_or(0, |kept| kept.number);
         let known = self.ledger.in_force.unwrap_or(0).max(self.in_force().map_or(0, |generation| generation.number));
-        Ok(kept.max(known) + 1)
+        Ok(kept.max(known).saturating_add(1))
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Applied {
     pub problems: BTreeMap<DomainName, Vec<String>>,
     /// Steps that failed.
     pub failed: Vec<FailedStep>,
+    /// What could not even be planned, because of something of others.
+    pub in_the_way: Vec<Conflict>,
     /// What else people should hear.
     pub notes: Vec<String>,
 }

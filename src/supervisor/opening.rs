@@ -87,7 +87,7 @@ pub async fn first(keeper: &mut Keeper, opened: &mut Opened) -> Result<Applied, 
         generations.begin_anyway(Read { snapshot, file: &prepared.file, by: "start" })
     };
     // What somebody put in the way of one domain must not leave all of them without a supervisor.
-    let applied = if *stands { keeper.take_over(prepared).await } else { keeper.apply(prepared).await };
+    let applied = if *stands { keeper.bring_around(prepared).await } else { keeper.apply(prepared).await };
     match (applied, begun) {
         (Ok(applied), _) => {
             generations.tidy();

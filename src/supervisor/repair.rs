@@ -80,10 +80,14 @@ impl Keeper {
         Ok(Repaired { applied, found, standing })
     }
 
-    /// Takes over a network that stands, and brings it to what `prepared` wants as far as nothing of others stands in the way.
-    pub async fn take_over(&mut self, prepared: &Prepared) -> Result<Applied, KeepError> {
+    /// Brings the machine to what `prepared` wants as far as nothing of others stands in the way. That is for a network which has
+    /// to be so again: one that is taken over, or that a change has to be taken back from.
+    pub async fn bring_around(&mut self, prepared: &Prepared) -> Result<Applied, KeepError> {
         let desired = prepared.desired.clone();
-        let observed = self.observe(&desired).await?;
+        let observed = self.observe(&desired).await;
+        // Whatever comes of it now, that is what the machine is repaired towards.
+        self.desired = desired.clone();
+        let observed = observed?;
         let (todo, conflicts) = plan_around(&desired, &observed, &self.layout);
         let applied = self.carry_out(&desired, &observed, todo, Reason::Order).await;
         self.machine().forget_rehearsal();
@@ -93,7 +97,7 @@ impl Keeper {
             tracing::warn!(%domain, "{words}");
             applied.problem(&domain, words);
         }
-        self.desired = desired;
+        applied.in_the_way = conflicts;
         Ok(applied)
     }
 

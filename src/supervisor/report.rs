@@ -47,6 +47,7 @@ pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) ->
         domains,
         generation: generation(view),
         repairs: view.repairs.clone(),
+        problems: view.overdue.iter().cloned().collect(),
         ..StatusReport::default()
     };
     report.conclude();

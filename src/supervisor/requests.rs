@@ -68,6 +68,17 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// How long what comes of it may stay unconfirmed.
+    pub fn confirm(&self) -> Option<Duration> {
+        match self {
+            Self::Apply(asked) => asked.confirm,
+            Self::Rollback { confirm, .. } => *confirm,
+            Self::Confirm { .. } => None,
+        }
+    }
+}
+
 /// How things stand, as far as the event loop knows without asking anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -91,6 +102,8 @@ pub struct View {
     pub text: u64,
     /// What was repaired lately.
     pub repairs: Vec<Repair>,
+    /// What is wrong and belongs to no domain.
+    pub overdue: Option<String>,
 }
 
 impl View {
@@ -117,6 +130,7 @@ impl View {
             pending: generations.pending().cloned(),
             text: digest(&prepared.snapshot.text),
             repairs: keeper.repairs.lately(Timestamp::now()),
+            overdue: generations.overdue().map(str::to_owned),
         }
     }
 

@@ -25,6 +25,7 @@ use super::validate::validate_on;
 use super::{logging, report};
 use crate::control::access::AccessRules;
 use crate::control::{CallError, Server, What, group_id};
+use crate::model::{DaemonName, Program};
 use crate::plan::{Conflict, FileOwner, Layout};
 use crate::sys::files::{self, Owners};
 use crate::sys::generations::Store;
@@ -143,6 +144,7 @@ pub async fn run(
         .map_err(|error| SysError::Io { what: "watch for signals".to_owned(), source: error })?;
     let inherited = Server::inherit(handover.control.take(), &layout.control_socket());
     machine.use_cgroups();
+    machine.find_lost_domains().await?;
     service::tell_of_ends(&handover).await;
     machine.take_over(handover.namespaces, handover.daemons).await;
     service.starting("bringing the network up");
@@ -172,6 +174,7 @@ pub async fn run(
         keeper,
         drift,
         prepared,
+        before: None,
         generations,
         rules,
         applied,
@@ -234,6 +237,10 @@ pub async fn tear_down(layout: &Layout, verbosity: logging::Verbosity) -> Result
     let lock = acquire(layout)?;
     logging::start(verbosity, Some(&layout.log()))?;
     let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
+    // Nor is there a record of their daemons.
+    let lost = machine.find_lost_domains().await?;
+    let programs = lost.iter().flat_map(|domain| Program::ALL.map(|program| DaemonName::new(domain, program)));
+    machine.end_strays(programs.collect()).await?;
     let mut keeper = Keeper::new(machine, layout.clone());
     let applied = keeper.tear_down().await?;
     if let Some(words) = report::left_over(&applied) {
@@ -252,6 +259,8 @@ pub(super) struct Loop {
     pub(super) keeper: Keeper,
     drift: Drift,
     pub(super) prepared: Prepared,
+    /// What ran before what waits to be confirmed.
+    pub(super) before: Option<Prepared>,
     pub(super) generations: Generations,
     pub(super) rules: Arc<AccessRules>,
     pub(super) applied: Applied,
@@ -319,6 +328,7 @@ impl Loop {
                     }
                     self.note_listings();
                     self.keep_descriptors();
+                    self.generations.refill();
                 }
             }
             self.publish();

@@ -17,7 +17,7 @@ pub enum ChangeError {
         /// The steps that failed.
         failed: Vec<FailedStep>,
         /// What came of taking it back.
-        back: Result<Applied, KeepError>,
+        back: Result<Box<Applied>, KeepError>,
     },
 }
 
@@ -44,10 +44,16 @@ impl fmt::Display for ChangeError {
             Self::Undone { failed, back } => {
                 writeln!(f, "{}", Failures(failed))?;
                 match back {
-                    Ok(back) if back.failed.is_empty() => {
+                    Ok(back) if back.failed.is_empty() && back.in_the_way.is_empty() => {
                         f.write_str("everything was taken back: the network is as it was before")
                     }
-                    Ok(back) => write!(f, "not all of it could be taken back:\n{}", Failures(&back.failed)),
+                    Ok(back) => {
+                        f.write_str("not all of it could be taken back:")?;
+                        if !back.failed.is_empty() {
+                            write!(f, "\n{}", Failures(&back.failed))?;
+                        }
+                        back.in_the_way.iter().try_for_each(|conflict| write!(f, "\n{conflict}"))
+                    }
                     Err(error) => write!(f, "it could not be taken back: {error}"),
                 }
             }
@@ -73,7 +79,8 @@ impl Keeper {
             return Ok(Applied { failed: old, ..applied });
         }
         tracing::error!("the change failed and is taken back: {}", Failures(&new));
-        let back = self.apply(from).await;
-        Err(ChangeError::Undone { failed: new, back })
+        // What failed may be in the way of that, too.
+        let back = self.bring_around(from).await;
+        Err(ChangeError::Undone { failed: new, back: back.map(Box::new) })
     }
 }

@@ -24,6 +24,9 @@ const MOST: usize = 50;
 /// How many bytes they may take together; the one in force and the one before it are kept in any case.
 const MOST_BYTES: u64 = 64 << 20;
 
+/// No generation has a higher number: whatever says so is damaged. It is what JSON holds without loss.
+const LAST_NUMBER: u64 = (1 << 53) - 1;
+
 const LEDGER: &str = "ledger.json";
 
 /// The generations of one state directory. One process writes at a time: the holder of the run directory's lock.
@@ -51,10 +54,18 @@ impl Store {
     pub fn ledger(&self) -> Result<(Ledger, Option<Damage>), SysError> {
         let path = self.layout.generations().join(LEDGER);
         Ok(match read_json(&path)? {
+            Read::Whole(Ledger { in_force: Some(number @ LAST_NUMBER..), .. }) => {
+                (Ledger::default(), Some(Damage { path, words: no_number(number) }))
+            }
             Read::Whole(ledger) => (ledger, None),
             Read::Absent => (Ledger::default(), None),
             Read::Damaged(words) => (Ledger::default(), Some(Damage { path, words })),
         })
+    }
+
+    /// Whether there is a ledger; one that cannot be looked at is there.
+    pub fn has_ledger(&self) -> bool {
+        self.layout.generations().join(LEDGER).try_exists().unwrap_or(true)
     }
 
     /// Replaces the ledger.
@@ -68,6 +79,7 @@ impl Store {
         let paths = files::list(&directory).map_err(|error| SysError::path("read", &directory, error))?;
         let kept = paths.iter().filter_map(|path| {
             let number = path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?;
+            (number < LAST_NUMBER).then_some(())?;
             Some(Kept { number, size: std::fs::metadata(path).map_or(0, |data| data.len()) })
         });
         let mut kept: Vec<Kept> = kept.collect();
@@ -115,6 +127,9 @@ impl Store {
     pub fn standing(&self, boot_id: &str) -> Result<(Option<Standing>, Option<Damage>), SysError> {
         let path = self.layout.standing();
         Ok(match read_json::<Standing>(&path)? {
+            Read::Whole(Standing { generation: Generation { number: number @ LAST_NUMBER.., .. }, .. }) => {
+                (None, Some(Damage { path, words: no_number(number) }))
+            }
             Read::Whole(standing) => (Some(standing).filter(|standing| standing.boot_id == boot_id), None),
             Read::Absent => (None, None),
             Read::Damaged(words) => (None, Some(Damage { path, words })),
@@ -135,6 +150,10 @@ impl Store {
     fn path(&self, number: u64) -> PathBuf {
         self.layout.generations().join(format!("{number}.json"))
     }
+}
+
+fn no_number(number: u64) -> String {
+    format!("it is damaged (no generation has the number {number})")
 }
 
 enum Read<T> {

@@ -41,6 +41,7 @@ mod readme;
 mod recovery;
 mod resets;
 mod resets_external;
+mod reverting;
 mod roles;
 mod routes;
 mod rpki;

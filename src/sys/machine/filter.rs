@@ -112,6 +112,8 @@ fn is_next(before: Option<u32>, after: Option<u32>) -> bool {
 async fn write(path: &Path, text: &str, record: Option<FilterRecord>) -> Result<(), SysError> {
     let (path, text) = (path.to_owned(), text.to_owned());
     blocking(move || {
+        // Who empties the run directory takes no filter down, and must not keep one from being loaded.
+        files::make_parents(&path).map_err(|error| SysError::path("make the directory of", &path, error))?;
         files::write(&path, text.as_bytes(), 0o644, None).map_err(|error| SysError::path("write", &path, error))?;
         match record {
             Some(record) => records::write(&path.with_file_name(records::FILTER_LOADED), &record),

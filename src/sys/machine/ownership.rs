@@ -1,13 +1,15 @@
 //! Whose a namespace is, and whether its packet filter is as it was loaded.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::records::{self, FilterRecord, NamespaceRecord};
 use super::{Machine, blocking};
 use crate::model::DomainName;
-use crate::plan::{NamespaceState, ObservedFilter, STACKED};
+use crate::plan::{FileOwner, NamespaceState, ObservedFilter, STACKED};
 use crate::render::table_comment;
-use crate::sys::netns::Namespace;
+use crate::sys::files::Owners;
+use crate::sys::netns::{self, Namespace};
 use crate::sys::nft::{self, Probe, Table};
 use crate::sys::{SysError, files};
 
@@ -139,6 +141,27 @@ impl Machine {
             .map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
         let published: Option<NamespaceRecord> = records::read(&self.domain_dir(domain).join(records::NAMESPACE));
         Ok(published == Some(self.namespace_record(probe)))
+    }
+
+    /// Finds domains of ours by the mark of their filter where their directory was removed, and makes it again: by that they
+    /// are found from now on. Answers with them.
+    pub async fn find_lost_domains(&self) -> Result<Vec<DomainName>, SysError> {
+        let known = self.domains_left()?;
+        let names = files::list(Path::new(netns::DIRECTORY))
+            .map_err(|error| SysError::path("read", Path::new(netns::DIRECTORY), error))?;
+        let names = names.iter().filter_map(|path| DomainName::new(path.file_name()?.to_str()?).ok());
+        let mut found = Vec::new();
+        for domain in names.filter(|name| !known.contains(name)) {
+            if !matches!(self.namespace_state(&domain).await, Ok(NamespaceState::Ours)) {
+                continue;
+            }
+            let directory = self.domain_dir(&domain);
+            let make = || files::make_directory(&directory, 0o755, Owners::of_machine().ids(FileOwner::Root));
+            make().map_err(|error| SysError::path("make", &directory, error))?;
+            tracing::warn!(%domain, "its run directory was gone, its namespace was not");
+            found.push(domain);
+        }
+        Ok(found)
     }
 
     /// Whether a domain's namespace is there and ours, without reading more than that.
