@@ -4,6 +4,7 @@
 //! takes a new configuration, and how it is asked. `show.rs` holds the answers, `query.rs` the questions.
 
 pub mod bird;
+pub mod frr;
 mod query;
 mod said;
 mod show;
@@ -41,6 +42,10 @@ pub struct Place {
 impl Place {
     /// The files of `kind` in a domain's run directory.
     pub fn in_directory(kind: DaemonKind, directory: &Path) -> Self {
+        if kind == DaemonKind::Frr {
+            // The directory of the sockets belongs to FRR's user, which must not be able to replace its configuration.
+            return Self { config: directory.join("bgpd.conf"), socket: directory.join("frr/bgpd.vty") };
+        }
         let file = |ending: &str| directory.join(format!("{}.{ending}", kind.as_str()));
         Self { config: file("conf"), socket: file("ctl") }
     }
@@ -188,6 +193,7 @@ pub trait RoutingDaemon: Send + Sync {
 pub fn of_kind(kind: DaemonKind) -> Option<&'static dyn RoutingDaemon> {
     match kind {
         DaemonKind::Bird => Some(&bird::Bird),
+        DaemonKind::Frr => Some(&frr::Frr),
         DaemonKind::None => None,
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::DaemonError;
 use crate::model::{Asn, Family};
 
 /// One BGP session.
@@ -62,6 +63,17 @@ impl Session {
             || self.protocol == name
             || self.address.is_some_and(|address| name.parse() == Ok(address))
     }
+}
+
+/// The sessions of `all` that a person who types `name` means; an error if there are none.
+pub(super) fn called(all: Vec<Session>, name: &str) -> Result<Vec<Session>, DaemonError> {
+    let (found, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|session| session.is_called(name));
+    if found.is_empty() {
+        let known: Vec<&str> = others.iter().map(|session| session.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        return Err(DaemonError::NoSuchSession { name: name.to_owned(), known });
+    }
+    Ok(found)
 }
 
 /// What a session carries in one family.

@@ -65,6 +65,8 @@ impl Domain {
 pub enum DaemonKind {
     /// BIRD 2.
     Bird,
+    /// FRR: zebra and bgpd.
+    Frr,
     /// No daemon: static routes only.
     None,
 }
@@ -77,6 +79,7 @@ impl DaemonKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bird => "bird",
+            Self::Frr => "frr",
             Self::None => "none",
         }
     }

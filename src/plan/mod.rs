@@ -11,6 +11,7 @@ mod drift;
 #[cfg(test)]
 mod fake;
 mod filters;
+pub mod frr;
 mod host;
 mod layout;
 mod observed;

@@ -183,7 +183,7 @@ fn render_domain(
 ) -> Result<RenderedDomain, Vec<RenderError>> {
     let mut errors = Vec::new();
     let bird = match domain.daemon {
-        DaemonKind::None => None,
+        DaemonKind::None | DaemonKind::Frr => None,
         DaemonKind::Bird => bird::context(network, domain, secrets).map_err(|found| errors.extend(found)).ok(),
     };
     let nft = nft::context(network, domain).map_err(|found| errors.extend(found)).ok();
@@ -208,7 +208,7 @@ fn render_domain(
 /// a network with lists from routing registries has a lot of it.
 pub fn context_of(network: &Network, domain: &Domain) -> Result<serde_json::Value, Vec<RenderError>> {
     let bird = match domain.daemon {
-        DaemonKind::None => None,
+        DaemonKind::None | DaemonKind::Frr => None,
         DaemonKind::Bird => Some(bird::context(network, domain, &Secrets::redacted())?),
     };
     Ok(serde_json::json!({ "bird": bird, "nft": nft::context(network, domain)? }))

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use self::protocol::{Client, Collector, Reply};
+use super::show::called;
 use super::{
     Access, Answer, CheckError, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target,
 };
@@ -130,13 +131,7 @@ async fn ask(client: &mut Client, query: &Query, peers: &Peers) -> Result<Answer
         Query::Summary => Answer::Summary(sessions(client, peers).await?),
         Query::Neighbor(name) => {
             let all = sessions(client, peers).await?;
-            let (found, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|session| session.is_called(name));
-            if found.is_empty() {
-                let known: Vec<&str> = others.iter().map(|session| session.name.as_str()).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return Err(DaemonError::NoSuchSession { name: name.clone(), known });
-            }
-            Answer::Neighbor(found)
+            Answer::Neighbor(called(all, name)?)
         }
     })
 }

@@ -6,6 +6,7 @@
 //! known, a session *may* reset.
 
 mod bird;
+mod frr;
 mod reason;
 mod search;
 #[cfg(test)]
@@ -93,6 +94,8 @@ pub type Sessions = BTreeMap<DomainName, BTreeMap<String, Negotiated>>;
 /// A session as a daemon's configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Configured {
+    /// Our name of it.
+    name: String,
     /// The daemon's name of it.
     protocol: String,
     /// The interface, if it is bound to one.

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{About, Configured, Found, Key, Reason, SessionEnd, Sessions, bird};
+use super::{About, Configured, Found, Key, Reason, SessionEnd, Sessions, bird, frr};
 use crate::model::{DaemonKind, DomainName, InterfaceName};
 use crate::plan::{Action, Desired, Observed, ObservedDaemon, ObservedDomain, Plan, RouteSpec, VethEnd};
-use crate::render;
 
 pub(super) struct Search<'a> {
     desired: &'a Desired,
@@ -75,6 +74,7 @@ impl<'a> Search<'a> {
         let is_ours = |session: &Configured| self.peer(name, session).is_some();
         let changes = next.and_then(|next| match kind {
             DaemonKind::Bird => bird::changes(text, next, known, is_ours),
+            DaemonKind::Frr => Some(frr::changes(text, next, known, is_ours)),
             DaemonKind::None => None,
         });
         match changes {
@@ -182,7 +182,7 @@ impl<'a> Search<'a> {
     fn peer(&self, domain: &DomainName, session: &Configured) -> Option<(DomainName, InterfaceName)> {
         let interface = session.interface.as_deref()?;
         // Another session over the same link, from the admin's own lines, is no second end of the link's own.
-        if render::session_name(&session.protocol) != interface {
+        if session.name != interface {
             return None;
         }
         let seen = self.observed.domains.get(domain).and_then(|seen| seen.links.get(interface));
@@ -197,7 +197,7 @@ impl<'a> Search<'a> {
     }
 
     fn note(&mut self, domain: &DomainName, session: &Configured, reason: Reason) {
-        let name = render::session_name(&session.protocol);
+        let name = session.name.clone();
         let end = SessionEnd { domain: domain.clone(), session: name.clone() };
         let (key, peer) = match self.peer(domain, session) {
             Some((other, interface)) => {
@@ -225,6 +225,7 @@ impl<'a> Search<'a> {
 fn configured(kind: DaemonKind, text: &str) -> Option<Vec<Configured>> {
     match kind {
         DaemonKind::Bird => bird::sessions(text),
+        DaemonKind::Frr => Some(frr::sessions(text)),
         DaemonKind::None => Some(Vec::new()),
     }
 }

@@ -19,6 +19,7 @@ use self::protocol::{Channel, Protocol, Value};
 use super::reason::{About, Reason};
 use super::{Configured, Negotiated};
 use crate::model::Family;
+use crate::render;
 
 /// The sessions of a configuration; `None` if it cannot be read.
 pub(super) fn sessions(text: &str) -> Option<Vec<Configured>> {
@@ -64,6 +65,7 @@ pub(super) fn changes<'n>(
 fn configured(name: &str, protocol: &Protocol<'_>) -> Configured {
     let address = |option| protocol.text(option).and_then(|text| text.parse().ok());
     Configured {
+        name: render::session_name(name),
         protocol: name.to_owned(),
         interface: protocol.text("interface"),
         local: address("own address"),

@@ -1,0 +1,261 @@
+//! From one configuration to another while bgpd runs: which commands, in which order, and how each is taken back.
+//!
+//! What a filter is made of has a name that follows from its content, so that a filter that changes is one with another name.
+//! Then a change is: make the new ones, which nobody uses yet; have each neighbor use the new one in one command, which has no
+//! moment in between; remove the old ones, which nobody uses any more. `frr-reload.py` deletes first and adds after.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use crate::plan::frr::{Configuration, Line, declares, is_transactional, negated, neighbor_of, opens, setting};
+
+/// A command with the lines that lead to where it is understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Typed before it, from the top of the configuration.
+    pub path: Vec<String>,
+    /// The command.
+    pub text: String,
+}
+
+/// A command and what takes it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What is done.
+    pub command: Command,
+    /// What undoes it, in this order.
+    pub undo: Vec<Command>,
+}
+
+/// The way from one configuration to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Makes what is new, and changes objects that keep their name. In one batch, of which FRR takes all or nothing.
+    pub make: Vec<String>,
+    /// Takes `make` back, likewise.
+    pub unmake: Vec<String>,
+    /// What brings the change into force, one by one.
+    pub switch: Vec<Step>,
+    /// Removes what nobody uses any more. That it fails is untidy and nothing else.
+    pub sweep: Vec<String>,
+    /// Neighbors whose filter of what they send changes: they must send it again.
+    pub judged_anew: BTreeSet<String>,
+}
+
+impl Change {
+    /// The way from `old`, which bgpd has read, to `new`.
+    pub fn between(old: &str, new: &str) -> Self {
+        let (old, new) = (Configuration::read(old), Configuration::read(new));
+        let mut change = Self::default();
+        change.objects(&old, &new);
+        let mut ranked = Lines::of(&old, &new).steps(&mut change.judged_anew);
+        ranked.sort_by_key(|(rank, _)| *rank);
+        change.switch = ranked.into_iter().map(|(_, step)| step).collect();
+        change
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.make.is_empty() && self.switch.is_empty() && self.sweep.is_empty()
+    }
+
+    fn objects(&mut self, old: &Configuration, new: &Configuration) {
+        for name in lists_first(&new.order) {
+            let after = &new.objects[name];
+            match old.objects.get(name) {
+                None => {
+                    self.make.extend(after.iter().cloned());
+                    self.unmake.insert(0, format!("no {name}"));
+                }
+                Some(before) if before == after => {}
+                Some(before) => {
+                    self.make.extend(edited(name, before, after));
+                    self.unmake.splice(0..0, edited(name, after, before));
+                }
+            }
+        }
+        let gone = lists_first(&old.order).into_iter().filter(|name| !new.objects.contains_key(*name));
+        self.sweep = gone.map(|name| format!("no {name}")).collect();
+        // Route maps use lists, so they go first.
+        self.sweep.reverse();
+    }
+}
+
+fn lists_first(order: &[String]) -> Vec<&String> {
+    let (maps, lists): (Vec<_>, Vec<_>) = order.iter().partition(|name| name.starts_with("route-map "));
+    lists.into_iter().chain(maps).collect()
+}
+
+/// An object that keeps its name and changes, which only one that an admin wrote does. Of what FRR takes in a batch the whole
+/// is replaced, and only what it comes to is applied; of the rest the new lines are there before the old ones go.
+fn edited(name: &str, before: &[String], after: &[String]) -> Vec<String> {
+    if is_transactional(name) {
+        return std::iter::once(format!("no {name}")).chain(after.iter().cloned()).collect();
+    }
+    let number = |line: &str| {
+        let mut words = line.split(' ').skip_while(|word| *word != "seq");
+        words.nth(1).map(str::to_owned)
+    };
+    let replaced: BTreeSet<String> = after.iter().filter_map(|line| number(line)).collect();
+    let added = after.iter().filter(|line| !before.contains(line)).cloned();
+    let stays = |line: &String| after.contains(line) || number(line).is_some_and(|number| replaced.contains(&number));
+    added.chain(before.iter().filter(|line| !stays(line)).map(|line| format!("no {line}"))).collect()
+}
+
+/// The order of what happens. Within one rank it is that of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// A neighbor or a part of the configuration goes, with all that is in it.
+    Removal,
+    /// A neighbor no longer carries a family, for which there will be no filter.
+    Deactivation,
+    /// Anything else that goes: it may be in the way of what comes.
+    Going,
+    /// What comes or changes outside families, the neighbors themselves first.
+    Coming,
+    /// What comes or changes in families: filters, limits, networks.
+    Family,
+    /// A neighbor begins to carry a family, which now has its filters.
+    Activation,
+    /// Filters that nothing replaces: with `bgp ebgp-requires-policy` this closes, and it comes after whatever opens.
+    Unfiltering,
+}
+
+/// Two configurations, objects apart, of which lines are compared.
+struct Lines<'a> {
+    old: &'a Configuration,
+    new: &'a Configuration,
+    /// Parts and neighbors of the old one that are not in the new one, by the lines that make them.
+    gone: Vec<&'a Line>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(old: &'a Configuration, new: &'a Configuration) -> Self {
+        let is_part = |line: &Line| opens(&line.text) && !is_family(line);
+        let parts = old.lines.iter().filter(|line| is_part(line) && !new.lines.contains(line));
+        // One that is made in another way is another one: to take back how it was made removes it.
+        let made = |lines: &[&Line]| -> BTreeSet<String> {
+            lines.iter().filter(|line| declares(line)).map(|line| setting(&line.text)).collect()
+        };
+        let stay = new.neighbors();
+        let stays =
+            |name: &str, lines: &[&Line]| stay.get(name).is_some_and(|after| !made(lines).is_disjoint(&made(after)));
+        let neighbors = old.neighbors().into_iter().filter(|(name, lines)| !stays(name, lines));
+        let neighbors = neighbors.filter_map(|(_, lines)| lines.into_iter().find(|line| declares(line)));
+        Self { old, new, gone: parts.chain(neighbors).collect() }
+    }
+
+    fn steps(&self, judged_anew: &mut BTreeSet<String>) -> Vec<(Rank, Step)> {
+        let removals = self.old.lines.iter().filter_map(|line| self.removal(line));
+        let arrivals = self.new.lines.iter().filter_map(|line| {
+            let before = self.before(line);
+            if before == Some(line) {
+                return None;
+            }
+            if let (Some(_), Kind::Filter, Some(name)) = (before, kind(line), neighbor_of(line))
+                && line.text.ends_with(" in")
+            {
+                judged_anew.insert(name.to_owned());
+            }
+            arrival(line, before)
+        });
+        arrivals.collect::<Vec<_>>().into_iter().chain(removals).collect()
+    }
+
+    /// What removes the line, if it has to be removed.
+    fn removal(&self, line: &Line) -> Option<(Rank, Step)> {
+        match self.remover(line) {
+            Some(remover) if remover == line => {
+                let undo =
+                    self.old.lines.iter().filter(|other| self.remover(other) == Some(line)).map(repeated).collect();
+                Some((Rank::Removal, Step { command: command(line, format!("no {}", whole(line))), undo }))
+            }
+            Some(_) => None,
+            None if is_family(line) || self.new.lines.iter().any(|other| sets_the_same(line, other)) => None,
+            None => {
+                let rank = match kind(line) {
+                    Kind::Activation => Rank::Deactivation,
+                    Kind::Filter => Rank::Unfiltering,
+                    Kind::Other => Rank::Going,
+                };
+                Some((rank, Step { command: command(line, negated(&line.text)), undo: vec![repeated(line)] }))
+            }
+        }
+    }
+
+    /// The line of the old configuration that sets what this one sets, unless it goes with its part or its neighbor.
+    fn before(&self, line: &Line) -> Option<&'a Line> {
+        self.old.lines.iter().find(|other| sets_the_same(line, other) && self.remover(other).is_none())
+    }
+
+    /// The line whose removal removes this one: of its part, or of its neighbor.
+    fn remover(&self, line: &Line) -> Option<&'a Line> {
+        let is_part_of = |part: &Line| {
+            line == part || line.path.starts_with(&part.path) && line.path.get(part.path.len()) == Some(&part.text)
+        };
+        let is_of_neighbor =
+            |it: &Line| declares(it) && neighbor_of(it) == neighbor_of(line) && line.path.first() == it.path.first();
+        let parts = self.gone.iter().filter(|it| !declares(it));
+        parts.copied().find(|it| is_part_of(it)).or_else(|| self.gone.iter().copied().find(|it| is_of_neighbor(it)))
+    }
+}
+
+/// What brings a line that is not there, or not with this value.
+fn arrival(line: &Line, before: Option<&Line>) -> Option<(Rank, Step)> {
+    let rank = match (kind(line), line.path.len()) {
+        (Kind::Activation, _) => Rank::Activation,
+        (Kind::Filter, _) | (_, 2..) => Rank::Family,
+        _ => Rank::Coming,
+    };
+    let undo = match before {
+        Some(before) => repeated(before),
+        // To enter it is all that there is to it.
+        None if is_family(line) => return None,
+        None if declares(line) => command(line, format!("no {}", whole(line))),
+        None => command(line, negated(&line.text)),
+    };
+    Some((rank, Step { command: repeated(line), undo: vec![undo] }))
+}
+
+fn is_family(line: &Line) -> bool {
+    line.text.starts_with("address-family ")
+}
+
+fn sets_the_same(line: &Line, other: &Line) -> bool {
+    line.path == other.path && setting(&line.text) == setting(&other.text)
+}
+
+enum Kind {
+    Activation,
+    Filter,
+    Other,
+}
+
+fn kind(line: &Line) -> Kind {
+    match line.text.split(' ').collect::<Vec<_>>().as_slice() {
+        ["neighbor", _, "activate"] => Kind::Activation,
+        ["neighbor", _, "route-map" | "prefix-list" | "filter-list" | "distribute-list" | "maximum-prefix", ..] => {
+            Kind::Filter
+        }
+        _ => Kind::Other,
+    }
+}
+
+/// What is removed when the line that makes it is: `neighbor 10.0.0.1` for `neighbor 10.0.0.1 remote-as 65001`.
+fn whole(line: &Line) -> String {
+    match neighbor_of(line) {
+        Some(name) if declares(line) && name.parse::<std::net::IpAddr>().is_ok() => format!("neighbor {name}"),
+        Some(name) if declares(line) && line.text.contains(" interface") => format!("neighbor {name} interface"),
+        _ => line.text.clone(),
+    }
+}
+
+fn command(line: &Line, text: String) -> Command {
+    Command { path: line.path.clone(), text }
+}
+
+fn repeated(line: &Line) -> Command {
+    command(line, line.text.clone())
+}

@@ -1,0 +1,165 @@
+//! Which commands lead from one configuration to another.
+
+use super::*;
+
+const OLD: &str = "\
+hostname a
+ip prefix-list rd-b-in-1 seq 5 permit 10.2.0.0/16
+bgp as-path access-list mine seq 5 permit ^65002
+route-map rd-b-in-1 permit 10
+ match ip address prefix-list rd-b-in-1
+router bgp 65001
+ bgp router-id 10.255.0.1
+ no bgp default ipv4-unicast
+ neighbor fe80::2 remote-as 65002
+ neighbor fe80::2 description rd-b
+ neighbor fe80::2 timers 30 90
+ neighbor fe80::4 remote-as 65004
+ address-family ipv4 unicast
+  network 10.1.0.0/16
+  neighbor fe80::2 activate
+  neighbor fe80::2 route-map rd-b-in-1 in
+  neighbor fe80::4 activate
+  neighbor fe80::4 route-map rd-b-in-1 in
+ exit-address-family
+";
+
+fn typed(commands: &[Command]) -> Vec<String> {
+    let last = |path: &[String]| {
+        path.last().map_or(String::new(), |part| format!("{}: ", part.split(' ').next().unwrap_or("")))
+    };
+    commands.iter().map(|command| format!("{}{}", last(&command.path), command.text)).collect()
+}
+
+fn switched(change: &Change) -> Vec<String> {
+    typed(&change.switch.iter().map(|step| step.command.clone()).collect::<Vec<_>>())
+}
+
+fn undone(change: &Change) -> Vec<String> {
+    typed(&change.switch.iter().rev().flat_map(|step| step.undo.clone()).collect::<Vec<_>>())
+}
+
+#[test]
+fn the_same_configuration_is_no_change() {
+    assert!(Change::between(OLD, OLD).is_empty());
+    assert!(Change::between(OLD, &format!("! again\n{OLD}")).is_empty());
+}
+
+#[test]
+fn a_filter_is_made_then_used_then_the_old_one_removed() {
+    let new = OLD.replace("rd-b-in-1", "rd-b-in-2").replace("10.2.0.0/16", "10.3.0.0/16");
+    let change = Change::between(OLD, &new);
+    assert_eq!(
+        change.make,
+        [
+            "ip prefix-list rd-b-in-2 seq 5 permit 10.3.0.0/16",
+            "route-map rd-b-in-2 permit 10",
+            "match ip address prefix-list rd-b-in-2"
+        ]
+    );
+    assert_eq!(
+        switched(&change),
+        [
+            "address-family: neighbor fe80::2 route-map rd-b-in-2 in",
+            "address-family: neighbor fe80::4 route-map rd-b-in-2 in"
+        ]
+    );
+    assert_eq!(change.sweep, ["no route-map rd-b-in-1", "no ip prefix-list rd-b-in-1"]);
+    assert_eq!(change.unmake, ["no route-map rd-b-in-2", "no ip prefix-list rd-b-in-2"]);
+    assert_eq!(
+        undone(&change),
+        [
+            "address-family: neighbor fe80::4 route-map rd-b-in-1 in",
+            "address-family: neighbor fe80::2 route-map rd-b-in-1 in"
+        ]
+    );
+    assert_eq!(change.judged_anew, BTreeSet::from(["fe80::2".to_owned(), "fe80::4".to_owned()]));
+}
+
+#[test]
+fn a_new_neighbor_carries_a_family_only_once_it_has_its_filters() {
+    let (without, _) = OLD.split_once(" neighbor fe80::4 remote-as").expect("it is there");
+    let old = without.to_owned()
+        + " address-family ipv4 unicast\n  network 10.1.0.0/16\n  neighbor fe80::2 activate\n  \
+           neighbor fe80::2 route-map rd-b-in-1 in\n exit-address-family\n";
+    let change = Change::between(&old, OLD);
+    assert_eq!(
+        switched(&change),
+        [
+            "router: neighbor fe80::4 remote-as 65004",
+            "address-family: neighbor fe80::4 route-map rd-b-in-1 in",
+            "address-family: neighbor fe80::4 activate"
+        ]
+    );
+    assert_eq!(undone(&change).last().map(String::as_str), Some("router: no neighbor fe80::4"));
+    let back = Change::between(OLD, &old);
+    assert_eq!(switched(&back), ["router: no neighbor fe80::4"]);
+    assert_eq!(
+        undone(&back),
+        [
+            "router: neighbor fe80::4 remote-as 65004",
+            "address-family: neighbor fe80::4 activate",
+            "address-family: neighbor fe80::4 route-map rd-b-in-1 in"
+        ]
+    );
+}
+
+#[test]
+fn a_family_is_taken_before_its_filters_are() {
+    let new = OLD.replace("  neighbor fe80::4 activate\n  neighbor fe80::4 route-map rd-b-in-1 in\n", "");
+    assert_eq!(
+        switched(&Change::between(OLD, &new)),
+        ["address-family: no neighbor fe80::4 activate", "address-family: no neighbor fe80::4 route-map rd-b-in-1 in"]
+    );
+}
+
+#[test]
+fn what_goes_makes_room_for_what_comes_and_a_value_is_replaced_in_one_command() {
+    let new = OLD
+        .replace("timers 30 90", "ttl-security hops 1")
+        .replace("description rd-b", "description rd-c")
+        .replace("hostname a", "hostname b")
+        .replace("10.255.0.1", "10.255.0.9")
+        .replace(" no bgp default", " bgp default");
+    assert_eq!(
+        switched(&Change::between(OLD, &new)),
+        [
+            "router: no neighbor fe80::2 timers 30 90",
+            "hostname b",
+            "router: bgp router-id 10.255.0.9",
+            "router: bgp default ipv4-unicast",
+            "router: neighbor fe80::2 description rd-c",
+            "router: neighbor fe80::2 ttl-security hops 1"
+        ]
+    );
+}
+
+#[test]
+fn another_own_as_number_is_another_instance_and_the_way_back_from_it_is_whole() {
+    let change = Change::between(OLD, &OLD.replace("router bgp 65001", "router bgp 65009"));
+    let steps = switched(&change);
+    assert_eq!(steps[..2], ["no router bgp 65001", "router bgp 65009"]);
+    assert_eq!(steps.last().map(String::as_str), Some("address-family: neighbor fe80::4 activate"));
+    assert!(change.switch.iter().skip(2).all(|step| step.command.path[0] == "router bgp 65009"));
+    let undo = undone(&change);
+    let at = undo.iter().position(|text| text == "no router bgp 65009").expect("it goes");
+    assert_eq!(undo[at + 1], "router bgp 65001");
+    assert!(undo[at..].contains(&"address-family: neighbor fe80::4 route-map rd-b-in-1 in".to_owned()));
+}
+
+#[test]
+fn an_object_that_keeps_its_name_is_replaced_in_the_batch_or_line_by_line() {
+    let new = OLD.replace("10.2.0.0/16", "10.3.0.0/16").replace("seq 5 permit ^65002", "seq 6 permit ^65003");
+    let change = Change::between(OLD, &new);
+    assert_eq!(
+        change.make,
+        [
+            "no ip prefix-list rd-b-in-1",
+            "ip prefix-list rd-b-in-1 seq 5 permit 10.3.0.0/16",
+            "bgp as-path access-list mine seq 6 permit ^65003",
+            "no bgp as-path access-list mine seq 5 permit ^65002"
+        ]
+    );
+    assert!(change.unmake.contains(&"ip prefix-list rd-b-in-1 seq 5 permit 10.2.0.0/16".to_owned()));
+    assert!(change.sweep.is_empty() && change.switch.is_empty());
+}

@@ -1,0 +1,128 @@
+//! Whether bgpd would take a configuration.
+//!
+//! `bgpd -C` is asked, not `vtysh -C`: that knows only which words may follow which, and bgpd also finds a bad prefix length, a
+//! neighbor that nobody declared, or options that exclude each other. bgpd's exit code says nothing, its words do. `-S` leaves
+//! it the user that it is, so that it can read its standard input, and `-p 0` keeps it from listening on port 179 in
+//! whatever namespace this is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::{CheckError, DaemonError};
+use super::vty::LONGEST_COMMAND;
+use crate::sys::process::Spawn;
+
+/// How long a check may take. Prefix lists take quadratic time in FRR: 1000 entries of one name with `le` take 22 s.
+const WITHIN: Duration = Duration::from_mins(2);
+const DRY_RUN: [&str; 8] = ["-C", "-S", "-p", "0", "-P", "0", "-f", "/dev/stdin"];
+
+pub(super) async fn check(program: PathBuf, text: &str) -> Result<(), DaemonError> {
+    if let Some(error) = too_long(text) {
+        return Err(error.into());
+    }
+    let captured = Spawn::new(&program)
+        .args(DRY_RUN)
+        .stdin(text)
+        .run_captured(WITHIN)
+        .await
+        .map_err(|error| DaemonError::Run { program: program.clone(), words: error.to_string() })?;
+    let said = format!("{}{}", captured.stderr, captured.stdout);
+    match first_error(&said) {
+        Some(error) => Err(error.into()),
+        None if captured.success() => Ok(()),
+        None => Err(DaemonError::Run { program, words: captured.words() }),
+    }
+}
+
+/// A line that no vty takes could be read at a start and never be changed after it.
+fn too_long(text: &str) -> Option<CheckError> {
+    let (at, line) = text.lines().enumerate().find(|(_, line)| line.len() > LONGEST_COMMAND)?;
+    let message = format!("the line has {} bytes; FRR takes at most {LONGEST_COMMAND}", line.len());
+    Some(CheckError { line: number(at), column: 0, message })
+}
+
+fn number(at: usize) -> u32 {
+    u32::try_from(at + 1).unwrap_or(u32::MAX)
+}
+
+/// The first line that bgpd complains of.
+///
+/// The log has `… Command returned Warning Config Failed on config line 10:  neighbor 10.0.0.1 x`. Apart from it, and in no order
+/// with it, stand reasons such as `% Specify remote-as or peer-group commands first`.
+fn first_error(said: &str) -> Option<CheckError> {
+    let complaint = |line: &str| {
+        let (before, after) = line.split_once(" on config line ")?;
+        let (number, text) = after.split_once(':')?;
+        // What stands before is a time, `BGP:` and identifiers in brackets.
+        let cause = before.rsplit(']').next().unwrap_or(before).trim();
+        let cause = if cause.starts_with("No such command") { "no such command" } else { "refused" };
+        Some((number.trim().parse::<u32>().ok()?, cause, text.trim().to_owned()))
+    };
+    let complaints: Vec<_> = said.lines().filter_map(complaint).collect();
+    let reasons = said.lines().filter(|line| line.starts_with("% ")).chain(described(said));
+    let reasons: Vec<&str> = reasons.map(|line| line.trim_start_matches("% ").trim()).collect();
+    let Some((line, cause, text)) = complaints.into_iter().min_by_key(|(line, ..)| *line) else {
+        // What is applied and then fails has no line: `set local-preference 99999999999`.
+        let message = said.lines().find_map(|line| line.split_once("error processing configuration change: "))?.1;
+        let message = message.rsplit("message: ").next().unwrap_or(message);
+        return Some(CheckError { line: 0, column: 0, message: message.trim_start_matches("% ").to_owned() });
+    };
+    let reason = if reasons.is_empty() || cause == "no such command" {
+        String::new()
+    } else {
+        format!(" ({})", reasons.join("; "))
+    };
+    Some(CheckError { line, column: 0, message: format!("{cause}: {}{reason}", redacted(&text)) })
+}
+
+fn described(said: &str) -> impl Iterator<Item = &str> {
+    said.lines().filter_map(|line| line.strip_prefix("Error description: "))
+}
+
+/// A line without the password in it.
+fn redacted(line: &str) -> &str {
+    match line.find(" password ") {
+        Some(at) => &line[..at + " password".len()],
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_bgpd_complains_of_is_told_with_its_reason() {
+        let said = "% Specify remote-as or peer-group commands first\n\
+            2026/11/26 01:13:28 BGP: [SHWNK-NWT5S][EC 100663304] Command returned Warning Config Failed on config line 14:  neighbor 10.0.0.9 description x\n";
+        let error = first_error(said).expect("it is one");
+        assert_eq!(error.line, 14);
+        let words = "refused: neighbor 10.0.0.9 description x (Specify remote-as or peer-group commands first)";
+        assert_eq!(error.message, words);
+        let said = "2026/11/26 01:13:57 BGP: [SHWNK-NWT5S][EC 100663304] No such command on config line 7: bfd\n\
+            2026/11/26 01:13:57 BGP: [SHWNK-NWT5S][EC 100663304] No such command on config line 6:  ip address x\n";
+        let error = first_error(said).expect("it is one");
+        assert_eq!((error.line, error.message.as_str()), (6, "no such command: ip address x"));
+        assert_eq!(first_error("2026/11/26 01:13:57 BGP: [X] something harmless\n"), None);
+    }
+
+    #[test]
+    fn what_fails_without_a_line_is_an_error_too() {
+        let said = "2026/11/26 BGP: [V][EC 1] error processing configuration change: error [internal inconsistency] event [apply] \
+            xpath [/x] message: % [BGP] Argument form is unsupported or malformed.\n";
+        let error = first_error(said).expect("it is one");
+        assert_eq!((error.line, error.message.as_str()), (0, "[BGP] Argument form is unsupported or malformed."));
+    }
+
+    #[test]
+    fn no_password_gets_into_an_error() {
+        let said = "BGP: [S] No such command on config line 3:  neighbor 10.0.0.1 password hunter2\n";
+        assert!(!first_error(said).expect("it is one").message.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_line_that_a_vty_would_not_take_is_refused_with_its_number() {
+        let text = format!("router bgp 1\n{}\n", "x".repeat(LONGEST_COMMAND + 1));
+        assert_eq!(too_long(&text).map(|error| error.line), Some(2));
+    }
+}

@@ -1,0 +1,331 @@
+//! FRR: zebra, which writes routes to the kernel, and bgpd. How they are started, checked, changed and asked.
+//!
+//! A domain's daemons have a socket each in one directory (`RUN/DOMAIN/frr`), where `vtysh --vty_socket` finds them too. All of
+//! them together are meant by bgpd's.
+
+mod change;
+mod check;
+mod programs;
+mod reload;
+mod show;
+mod table;
+pub mod vty;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+pub use self::change::{Change, Step};
+use self::programs::Sockets;
+pub use self::programs::{Probe, Program};
+use self::vty::{Client, Outcome, Reply};
+use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
+use crate::model::{DaemonKind, Family};
+use crate::sys::process::Spawn;
+
+/// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+const VERSION_WITHIN: Duration = Duration::from_secs(10);
+
+/// FRR.
+#[derive(Clone, Copy, Debug)]
+pub struct Frr;
+
+impl Frr {
+    /// The programs of a domain in the order in which they are started. `recovering` as for [`RoutingDaemon::command`].
+    pub fn programs(&self, place: &Place, recovering: bool) -> Result<Vec<Program>, DaemonError> {
+        programs::programs(&programs::home()?, place, recovering)
+    }
+
+    /// Notes what bgpd has read when it started, which [`RoutingDaemon::reload`] needs.
+    pub fn note_loaded(&self, socket: &Path, text: &str) -> Result<(), DaemonError> {
+        reload::loaded(socket, text)
+    }
+}
+
+impl RoutingDaemon for Frr {
+    fn kind(&self) -> DaemonKind {
+        DaemonKind::Frr
+    }
+
+    fn command(&self, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
+        let bgpd = self.programs(place, recovering)?.pop();
+        bgpd.map(|program| program.command).ok_or(DaemonError::NotInstalled { program: "bgpd of FRR", package: "frr" })
+    }
+
+    fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
+        version().boxed()
+    }
+
+    fn check<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>> {
+        async move { check::check(programs::home()?.join("bgpd"), text).await }.boxed()
+    }
+
+    fn ready<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
+        async move {
+            let sockets = Sockets::beside(socket);
+            // A daemon accepts nobody before it has read its configuration.
+            for socket in [&sockets.zebra, &sockets.bgpd] {
+                let reply = Client::connect(socket, PATIENCE).await?.ask("echo ready").await?;
+                if reply.text.trim() != "ready" {
+                    return Err(DaemonError::Garbled { socket: socket.clone(), found: reply.text });
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn reload<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
+        reload::reload(socket).boxed()
+    }
+
+    fn resync<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
+        async move { resync(&Sockets::beside(socket).zebra).await }.boxed()
+    }
+
+    fn sessions<'a>(&'a self, socket: &'a Path, peers: &'a Peers) -> BoxFuture<'a, Result<Vec<Session>, DaemonError>> {
+        async move { sessions(&mut Client::connect(socket, PATIENCE).await?, peers).await }.boxed()
+    }
+
+    fn ask<'a>(
+        &'a self,
+        socket: &'a Path,
+        query: &'a Query,
+        access: Access,
+        peers: &'a Peers,
+    ) -> BoxFuture<'a, Result<Answer, DaemonError>> {
+        async move {
+            let sockets = Sockets::beside(socket);
+            match query {
+                Query::Verbatim(command) => verbatim(&sockets, command, access).await,
+                Query::Bgp(target) => bgp(&sockets, *target, peers).await.map(Answer::Bgp),
+                Query::Route(target) => routes(&sockets, *target, peers).await.map(Answer::Routes),
+                Query::Summary => self.sessions(socket, peers).await.map(Answer::Summary),
+                Query::Neighbor(name) => {
+                    let all = self.sessions(socket, peers).await?;
+                    super::show::called(all, name).map(Answer::Neighbor)
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// What both say of themselves. Daemons of two versions would start and then misunderstand each other.
+async fn version() -> Result<String, DaemonError> {
+    let home = programs::home()?;
+    let mut found: Vec<String> = Vec::new();
+    for name in ["zebra", "bgpd"] {
+        let program = home.join(name);
+        let captured = Spawn::new(&program)
+            .arg("--version")
+            .run_captured(VERSION_WITHIN)
+            .await
+            .map_err(|error| DaemonError::Run { program: program.clone(), words: error.to_string() })?;
+        // `bgpd version 8.4.4`.
+        let start = format!("{name} version ");
+        let version = captured.stdout.lines().find_map(|line| line.strip_prefix(&start)).map(str::trim);
+        found.push(version.ok_or(DaemonError::Run { program, words: captured.words() })?.to_owned());
+    }
+    match (found.pop(), found.pop()) {
+        (Some(bgpd), Some(zebra)) if bgpd == zebra => Ok(bgpd),
+        (bgpd, zebra) => {
+            let word = |version: Option<String>| version.unwrap_or_default();
+            let (zebra, bgpd, home) = (word(zebra), word(bgpd), home.display());
+            Err(DaemonError::Refused(format!("zebra in {home} is FRR {zebra}, bgpd is FRR {bgpd}")))
+        }
+    }
+}
+
+async fn sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Session>, DaemonError> {
+    let reply = bgpd.ask("show bgp neighbors json").await?;
+    show::sessions(&reply.text, peers, now()).ok_or_else(|| DaemonError::Refused(reply.words()))
+}
+
+async fn bgp(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Result<Vec<Route>, DaemonError> {
+    let mut bgpd = Client::connect(&sockets.bgpd, PATIENCE).await?;
+    let sessions = sessions(&mut bgpd, peers).await?;
+    let mut found = Vec::new();
+    for family in families(target) {
+        // `show bgp` without a family is IPv6 alone.
+        let family = family.as_str();
+        let command = match target {
+            None => format!("show bgp {family} unicast json detail"),
+            Some(target) => format!("show bgp {family} unicast {target} json"),
+        };
+        let reply = bgpd.ask(&command).await?;
+        found.extend(table::bgp(&reply.text, &sessions).ok_or_else(|| DaemonError::Refused(reply.words()))?);
+    }
+    Ok(found)
+}
+
+async fn routes(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Result<Vec<Route>, DaemonError> {
+    let sessions = sessions(&mut Client::connect(&sockets.bgpd, PATIENCE).await?, peers).await?;
+    let mut zebra = Client::connect(&sockets.zebra, PATIENCE).await?;
+    let mut found = Vec::new();
+    for family in families(target) {
+        let words = if family == Family::Ipv4 { "show ip route" } else { "show ipv6 route" };
+        let command = target.map_or_else(|| format!("{words} json"), |target| format!("{words} {target} json"));
+        let reply = zebra.ask(&command).await?;
+        found.extend(table::zebra(&reply.text, &sessions, now()).ok_or_else(|| DaemonError::Refused(reply.words()))?);
+    }
+    Ok(found)
+}
+
+fn families(target: Option<Target>) -> Vec<Family> {
+    match target {
+        None => Family::ALL.to_vec(),
+        Some(Target::Prefix(prefix)) => vec![Family::of(prefix.addr())],
+        Some(Target::Address(address)) => vec![Family::of(address)],
+    }
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Commands of FRR's own, a line each: to the daemon that the first word names, or else to the one that knows the first.
+async fn verbatim(sockets: &Sockets, commands: &str, access: Access) -> Result<Answer, DaemonError> {
+    let denied = |words: &str| Ok(Answer::Text { text: words.to_owned(), error: true });
+    let mut lines: Vec<&str> = commands.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let named = |line: &str| -> Option<(&Path, usize)> {
+        let (word, _) = line.split_once(' ')?;
+        let socket: &PathBuf = match word {
+            "bgpd" => &sockets.bgpd,
+            "zebra" => &sockets.zebra,
+            _ => return None,
+        };
+        Some((socket, word.len() + 1))
+    };
+    let Some(first) = lines.first_mut() else { return denied("the command is empty") };
+    let only = named(first).map(|(socket, length)| {
+        *first = first[length..].trim_start();
+        socket
+    });
+    if access == Access::Look && !lines.iter().all(|line| only_looks(line)) {
+        return denied("Access denied");
+    }
+    let ask_bgpd = run(only.unwrap_or(&sockets.bgpd), &lines, access).await?;
+    let reply = match ask_bgpd {
+        // Nothing was done by a command that nobody knows, so that the other may be asked.
+        Ran { reply, done: 0 } if reply.outcome == Outcome::Unknown && only.is_none() => {
+            let other = run(&sockets.zebra, &lines, access).await?;
+            if other.done == 0 && other.reply.outcome == Outcome::Unknown { reply } else { other.reply }
+        }
+        Ran { reply, .. } => reply,
+    };
+    let error = !matches!(reply.outcome, Outcome::Success);
+    Ok(Answer::Text { text: reply.text.trim_end().to_owned(), error })
+}
+
+/// What came of several commands.
+struct Ran {
+    /// What all of them said, and how the last one went.
+    reply: Reply,
+    /// How many went well.
+    done: usize,
+}
+
+/// Runs commands on one connection until one fails.
+async fn run(socket: &Path, lines: &[&str], access: Access) -> Result<Ran, DaemonError> {
+    let mut client = Client::connect(socket, PATIENCE).await?;
+    if access == Access::Full {
+        client.enable().await?;
+    }
+    let mut ran = Ran { reply: Reply { text: String::new(), outcome: Outcome::Success }, done: 0 };
+    for line in lines {
+        let reply = client.ask(line).await?;
+        ran.reply.text.push_str(&reply.text);
+        ran.reply.outcome = reply.outcome;
+        if reply.outcome != Outcome::Success {
+            break;
+        }
+        ran.done += 1;
+    }
+    Ok(ran)
+}
+
+/// Whether who may only look may ask this. Without `enable` a daemon lets nothing else pass, but `enable` is a command of those
+/// who only look, and so are regular expressions of their own, over which a daemon can be brought to brood while it does nothing
+/// else. FRR takes every word that is abbreviated.
+fn only_looks(command: &str) -> bool {
+    let mut words = command.split_whitespace();
+    words.next() == Some("show")
+        && !command.contains('|')
+        && !words.any(|word| word.len() > 1 && "regexp".starts_with(word))
+}
+
+/// Has zebra write the routes of BGP again.
+///
+/// There is no command for it. But when the policy between a protocol and the kernel changes zebra judges its routes anew and
+/// writes them, which leaves alone the neighbors and what they sent. `clear bgp * soft in` asks them for it, and does not bring
+/// back what the kernel lost with a source address: bgpd hears what it knows and tells zebra nothing.
+async fn resync(socket: &Path) -> Result<(), DaemonError> {
+    const OWN: &str = "rd-resync";
+    let mut zebra = Client::connect(socket, PATIENCE).await?;
+    zebra.enable().await?;
+    let running = zebra.ask("show running-config").await?.text;
+    let mut commands = vec!["configure terminal".to_owned()];
+    for family in ["ip", "ipv6"] {
+        let start = format!("{family} protocol bgp ");
+        match running.lines().find(|line| line.starts_with(&start)) {
+            Some(line) => commands.extend([format!("no {line}"), line.to_owned()]),
+            None => commands.extend([
+                format!("route-map {OWN} permit 10"),
+                format!("{start}route-map {OWN}"),
+                format!("no {start}route-map {OWN}"),
+                format!("no route-map {OWN}"),
+            ]),
+        }
+    }
+    for command in &commands {
+        let reply = zebra.ask(command).await?;
+        if !reply.is_applied() {
+            return Err(DaemonError::Refused(format!("zebra refused {command:?}: {}", reply.words())));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the sessions from a recorded answer to `show bgp neighbors json`, given at `now`; `None` if it is none.
+pub fn parse_sessions(recorded: &str, peers: &Peers, now: i64) -> Option<Vec<Session>> {
+    show::sessions(recorded, peers, now)
+}
+
+/// Reads the routes from a recorded answer to `show bgp FAMILY unicast … json`; `None` if it is none.
+pub fn parse_bgp(recorded: &str, sessions: &[Session]) -> Option<Vec<Route>> {
+    table::bgp(recorded, sessions)
+}
+
+/// Reads the routes from a recorded answer to `show ip route json`, given at `now`; `None` if it is none.
+pub fn parse_routes(recorded: &str, sessions: &[Session], now: i64) -> Option<Vec<Route>> {
+    table::zebra(recorded, sessions, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::only_looks;
+
+    #[test]
+    fn who_may_only_look_gets_neither_out_of_that_nor_a_regular_expression_in() {
+        for (command, looks) in [
+            ("show bgp ipv4 unicast", true),
+            ("show ip route 10.0.0.0/8 json", true),
+            ("show running-config", true),
+            ("enable", false),
+            ("en", false),
+            ("configure terminal", false),
+            ("clear bgp *", false),
+            ("find .*", false),
+            ("show bgp ipv4 unicast regexp (.*)*x", false),
+            ("show bgp ipv4 unicast re (.*)*x", false),
+            ("show bgp ipv4 unicast | include (.*)*x", false),
+            ("show bgp ipv4 unicast|include x", false),
+        ] {
+            assert_eq!(only_looks(command), looks, "{command}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Brings another configuration into force while bgpd runs.
+//!
+//! bgpd reads its file when it starts and at no other time, so what it has to be told is the difference to what it has read. That
+//! text lies beside the file (`bgpd.conf.loaded`), because the answer to `show running-config` is another one: FRR leaves out
+//! what it takes for a default and puts in order what is not.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::DaemonError;
+use super::change::{Change, Command};
+use super::programs::Sockets;
+use super::show;
+use super::vty::Client;
+use crate::daemons::Peers;
+use crate::sys::files;
+
+/// How long one command of a change may take: a batch of thousands of prefixes is one.
+const WITHIN: Duration = Duration::from_secs(50);
+const FILE: &str = "bgpd.conf";
+/// What bgpd has read, for nobody but root.
+const LOADED: &str = "bgpd.conf.loaded";
+/// What opens and closes a batch. While it is open no neighbor that is made in it connects, for 600 s if nobody closes it; so
+/// there are only lists and route maps in one.
+const OPEN: &str = "XFRR_start_configuration";
+const CLOSE: &str = "XFRR_end_configuration";
+
+/// Notes what bgpd has read when it started.
+pub(super) fn loaded(socket: &Path, text: &str) -> Result<(), DaemonError> {
+    let path = Sockets::beside(socket).domain.join(LOADED);
+    files::write(&path, text.as_bytes(), 0o600, None)
+        .map_err(|error| DaemonError::Refused(format!("cannot write {}: {error}", path.display())))
+}
+
+pub(super) async fn reload(socket: &Path) -> Result<(), DaemonError> {
+    let domain = Sockets::beside(socket).domain;
+    let read = |name: &str| -> Result<String, DaemonError> {
+        let path = domain.join(name);
+        let none = |words: String| DaemonError::Refused(format!("cannot read {}: {words}", path.display()));
+        let found = files::read(&path).map_err(|error| none(error.to_string()))?;
+        found.map(|(text, _)| text).ok_or_else(|| none("there is none, so that bgpd must be started anew".to_owned()))
+    };
+    let (old, new) = (read(LOADED)?, read(FILE)?);
+    let change = Change::between(&old, &new);
+    if !change.is_empty() {
+        let mut bgpd = Configuring::begin(socket).await?;
+        bgpd.apply(&change).await?;
+        let mut bgpd = bgpd.end().await?;
+        ask_again(&mut bgpd, &change).await?;
+    }
+    loaded(socket, &new)
+}
+
+/// Whoever cannot be asked to send its routes again (RFC 2918) must begin again, or what the old filter let in would stay. FRR
+/// itself only notes that it cannot ask.
+async fn ask_again(bgpd: &mut Client, change: &Change) -> Result<(), DaemonError> {
+    if change.judged_anew.is_empty() {
+        return Ok(());
+    }
+    let reply = bgpd.ask("show bgp neighbors json").await?;
+    let sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
+    for session in sessions.iter().filter(|session| change.judged_anew.contains(&session.protocol)) {
+        if session.route_refresh == Some(false) {
+            bgpd.ask(&format!("clear bgp {}", session.protocol)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A connection in the midst of a configuration.
+struct Configuring {
+    bgpd: Client,
+    /// The part that is open.
+    path: Vec<String>,
+}
+
+impl Configuring {
+    async fn begin(socket: &Path) -> Result<Self, DaemonError> {
+        let mut bgpd = Client::connect(socket, WITHIN).await?;
+        bgpd.enable().await?;
+        let mut begun = Self { bgpd, path: Vec::new() };
+        begun.do_("configure terminal").await?;
+        Ok(begun)
+    }
+
+    async fn end(mut self) -> Result<Client, DaemonError> {
+        self.do_("end").await?;
+        Ok(self.bgpd)
+    }
+
+    async fn apply(&mut self, change: &Change) -> Result<(), DaemonError> {
+        if let Err(error) = self.batch(&change.make).await {
+            self.take_back(&[], &change.unmake).await;
+            return Err(error);
+        }
+        for (at, step) in change.switch.iter().enumerate() {
+            if let Err(error) = self.step(&step.command).await {
+                let undo: Vec<&Command> = change.switch[..at].iter().rev().flat_map(|step| &step.undo).collect();
+                self.take_back(&undo, &change.unmake).await;
+                return Err(error);
+            }
+        }
+        if let Err(error) = self.batch(&change.sweep).await {
+            tracing::warn!("what is no longer used of bgpd's configuration stays: {error}");
+        }
+        Ok(())
+    }
+
+    /// As far as it goes: what cannot be taken back must not keep the rest from being.
+    async fn take_back(&mut self, undo: &[&Command], unmake: &[String]) {
+        for command in undo {
+            if let Err(error) = self.step(command).await {
+                tracing::error!("a change of bgpd's configuration cannot be taken back: {error}");
+            }
+        }
+        if let Err(error) = self.batch(unmake).await {
+            tracing::warn!("what was made for a change of bgpd's configuration stays: {error}");
+        }
+    }
+
+    async fn step(&mut self, command: &Command) -> Result<(), DaemonError> {
+        if self.path != command.path {
+            self.top().await?;
+            for part in &command.path {
+                self.do_(part).await?;
+            }
+            self.path.clone_from(&command.path);
+        }
+        let done = self.do_(&command.text).await;
+        // What opens a part has left the one that was open, and what is refused may have, too.
+        if done.is_err() || crate::plan::frr::opens(&command.text) {
+            self.path = vec![String::new()];
+        }
+        match done {
+            Err(DaemonError::Refused(words)) if is_done_already(&command.text, &words) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Several at once, of which FRR takes all or nothing where it can.
+    async fn batch(&mut self, commands: &[String]) -> Result<(), DaemonError> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        self.top().await?;
+        self.do_(OPEN).await?;
+        let mut done = Ok(());
+        for command in commands {
+            done = self.do_(command).await;
+            if done.is_err() {
+                break;
+            }
+        }
+        // Whatever came of it, it must not stay open.
+        let closed = self.do_(CLOSE).await;
+        self.path = vec![String::new()];
+        done.and(closed)
+    }
+
+    async fn top(&mut self) -> Result<(), DaemonError> {
+        if !self.path.is_empty() {
+            self.do_("end").await?;
+            self.do_("configure terminal").await?;
+            self.path.clear();
+        }
+        Ok(())
+    }
+
+    async fn do_(&mut self, command: &str) -> Result<(), DaemonError> {
+        let reply = self.bgpd.ask(command).await?;
+        if reply.is_applied() {
+            return Ok(());
+        }
+        let command = command.split(" password ").next().unwrap_or_default();
+        Err(DaemonError::Refused(format!("bgpd refused {command:?}: {}", reply.words())))
+    }
+}
+
+/// What is removed may be gone already, where a change was cut short and is begun again.
+fn is_done_already(command: &str, words: &str) -> bool {
+    const GONE: [&str; 3] = ["Create the bgp interface first", "Specify remote-as or peer-group", "doesn't exist"];
+    command.starts_with("no ") && GONE.iter().any(|gone| words.contains(gone))
+}

@@ -1,0 +1,305 @@
+//! FRR's configuration as text: which line stands in which part, what it sets, and which lines are one object of policy.
+//!
+//! FRR has no file format. A configuration is commands as one would type them, and a command is looked for in the part that is
+//! open and then in those around it. Here indentation decides, which is how `show running-config` writes it and so do we.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// One line with the lines that lead into the part where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// `router bgp 65001`, then `address-family ipv4 unicast`; empty at the top.
+    pub path: Vec<String>,
+    /// The line, its words one space apart.
+    pub text: String,
+}
+
+/// A list or a route map, by the words that remove it without `no`: `ip prefix-list rd-b-in-3f2a9c`.
+pub type ObjectName = String;
+
+/// A configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// Every list and route map with its lines as they are typed one after the other.
+    pub objects: BTreeMap<ObjectName, Vec<String>>,
+    /// The order of the objects in the text.
+    pub order: Vec<ObjectName>,
+    /// Everything else.
+    pub lines: Vec<Line>,
+}
+
+impl Configuration {
+    /// Reads a text. Every text is one: what FRR would make of it is another question.
+    pub fn read(text: &str) -> Self {
+        let mut read = Self::default();
+        // The parts that are open, each with its indentation.
+        let mut open: Vec<(usize, String)> = Vec::new();
+        let mut object: Option<ObjectName> = None;
+        for raw in text.lines() {
+            let text = raw.split_whitespace().collect::<Vec<_>>().join(" ");
+            if text.is_empty() || text.starts_with(['!', '#']) {
+                continue;
+            }
+            let indent = raw.len() - raw.trim_start().len();
+            let depth = open.iter().position(|(outer, _)| *outer >= indent).unwrap_or(open.len());
+            if text == "end" || text == "exit" || text.starts_with("exit-") {
+                // It closes what is as far in as itself, or else the innermost part.
+                open.truncate(if text == "end" { 0 } else { depth.min(open.len().saturating_sub(1)) });
+                continue;
+            }
+            open.truncate(depth);
+            if open.is_empty() {
+                object = object_of(&text);
+            }
+            if let Some(name) = &object {
+                if !read.objects.contains_key(name) {
+                    read.order.push(name.clone());
+                }
+                read.objects.entry(name.clone()).or_default().push(text.clone());
+            } else {
+                let path = open.iter().map(|(_, text)| text.clone()).collect();
+                read.lines.push(Line { path, text: text.clone() });
+            }
+            if opens(&text) {
+                open.push((indent, text));
+            }
+        }
+        read
+    }
+
+    /// The lines of the neighbors of `router bgp`, by what FRR calls them: its address, interface or group.
+    pub fn neighbors(&self) -> BTreeMap<&str, Vec<&Line>> {
+        let mut neighbors: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+        for line in &self.lines {
+            if let Some(name) = neighbor_of(line) {
+                neighbors.entry(name).or_default().push(line);
+            }
+        }
+        neighbors.retain(|_, lines| lines.iter().any(|line| declares(line)));
+        neighbors
+    }
+}
+
+/// The neighbor that a line of `router bgp` is about.
+pub fn neighbor_of(line: &Line) -> Option<&str> {
+    if !line.path.first()?.starts_with("router bgp") {
+        return None;
+    }
+    let text = line.text.strip_prefix("no ").unwrap_or(&line.text);
+    text.strip_prefix("neighbor ")?.split(' ').next()
+}
+
+/// Whether a line makes its neighbor, so that without it there is none.
+pub fn declares(line: &Line) -> bool {
+    let words: Vec<&str> = line.text.split(' ').collect();
+    match words.as_slice() {
+        ["neighbor", _, "remote-as", ..] | ["neighbor", _, "peer-group"] => line.path.len() == 1,
+        // That of an address says only where a link-local one is.
+        ["neighbor", name, "interface", ..] => line.path.len() == 1 && name.parse::<IpAddr>().is_err(),
+        _ => false,
+    }
+}
+
+/// The AS number of `router bgp`, as text.
+pub fn own_asn(configuration: &Configuration) -> Option<&str> {
+    configuration.lines.iter().find_map(|line| line.text.strip_prefix("router bgp ")?.split(' ').next())
+}
+
+/// Whether lines of a part of its own follow.
+pub fn opens(text: &str) -> bool {
+    const PARTS: [&str; 11] = [
+        "router *",
+        "address-family *",
+        "interface *",
+        "vrf *",
+        "rpki",
+        "bfd",
+        "peer *",
+        "profile *",
+        "line *",
+        "key chain *",
+        "segment-routing",
+    ];
+    let is_entry = |words: &[&str]| matches!(words, ["route-map", _, "permit" | "deny", _]);
+    start(&PARTS, text).is_some() || is_entry(&text.split(' ').collect::<Vec<_>>())
+}
+
+/// The object that a line at the top is of.
+fn object_of(text: &str) -> Option<ObjectName> {
+    const OBJECTS: [&str; 16] = [
+        "route-map *",
+        "access-list *",
+        "ip prefix-list *",
+        "ipv6 prefix-list *",
+        "ip access-list *",
+        "ipv6 access-list *",
+        "bgp as-path access-list *",
+        "bgp community-list *",
+        "bgp community-list standard *",
+        "bgp community-list expanded *",
+        "bgp large-community-list *",
+        "bgp large-community-list standard *",
+        "bgp large-community-list expanded *",
+        "bgp extcommunity-list *",
+        "bgp extcommunity-list standard *",
+        "bgp extcommunity-list expanded *",
+    ];
+    start(&OBJECTS, text)
+}
+
+/// The start of a text that one of the patterns fits, the longest one; `*` is any word.
+fn start(patterns: &[&str], text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let fits = |pattern: &&&str| {
+        let wanted = pattern.split(' ');
+        wanted.clone().count() <= words.len()
+            && wanted.zip(&words).all(|(wanted, word)| wanted == "*" || wanted == *word)
+    };
+    let length = patterns.iter().filter(fits).map(|pattern| pattern.split(' ').count()).max()?;
+    Some(words[..length].join(" "))
+}
+
+/// Whether FRR takes a batch of changes of this object as one (`lib/filter_cli.c`, `lib/routemap_cli.c`).
+pub fn is_transactional(object: &str) -> bool {
+    ["ip prefix-list ", "ipv6 prefix-list ", "route-map ", "access-list ", "ip access-list ", "ipv6 access-list "]
+        .iter()
+        .any(|kind| object.starts_with(kind))
+}
+
+/// What has one value at a time.
+const SINGLE: [&str; 22] = [
+    "neighbor * *",
+    "neighbor * timers connect",
+    "neighbor * timers delayopen",
+    "bgp router-id",
+    "bgp cluster-id",
+    "bgp minimum-holdtime",
+    "bgp default local-preference",
+    "bgp graceful-restart restart-time",
+    "bgp graceful-restart stalepath-time",
+    "bgp route-map delay-timer",
+    "timers bgp",
+    "distance bgp",
+    "network *",
+    "aggregate-address *",
+    "redistribute *",
+    "maximum-paths",
+    "coalesce-time",
+    "update-delay",
+    "table-map",
+    "hostname",
+    "ip protocol *",
+    "ipv6 protocol *",
+];
+
+/// What a line sets, of which there is one at a time: `neighbor X route-map in` for `neighbor X route-map M in`. For a line that
+/// is not known to replace another it is the line itself. `no` does not count.
+pub fn setting(text: &str) -> String {
+    let text = text.strip_prefix("no ").unwrap_or(text);
+    match text.split(' ').collect::<Vec<_>>().as_slice() {
+        [
+            "neighbor",
+            name,
+            policy @ ("route-map" | "prefix-list" | "filter-list" | "distribute-list"),
+            ..,
+            way @ ("in" | "out"),
+        ] => {
+            format!("neighbor {name} {policy} {way}")
+        }
+        // Of these there may be several.
+        ["neighbor", _, "send-community" | "capability", ..] => text.to_owned(),
+        _ => start(&SINGLE, text).unwrap_or_else(|| text.to_owned()),
+    }
+}
+
+/// The command that takes a line back.
+pub fn negated(text: &str) -> String {
+    // Where FRR does not take the old value behind `no`, or takes it for something else.
+    const BARE: [&str; 8] = [
+        "description",
+        "password",
+        "update-source",
+        "ebgp-multihop",
+        "maximum-prefix",
+        "maximum-prefix-out",
+        "port",
+        "bfd",
+    ];
+    if let Some(text) = text.strip_prefix("no ") {
+        return text.to_owned();
+    }
+    match text.split(' ').collect::<Vec<_>>().as_slice() {
+        ["neighbor", _, word, ..] if BARE.contains(word) => format!("no {}", setting(text)),
+        _ => format!("no {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_parts_around_it_and_an_object_all_of_its_lines() {
+        let text = "! made\nhostname x\nip prefix-list a seq 5 permit 10.0.0.0/8\nroute-map m permit 10\n match ip address prefix-list a\nexit\n\
+            route-map m deny 20\nrouter bgp 65001\n neighbor fe80::1 remote-as 65002\n !\n address-family ipv4 unicast\n  \
+            neighbor fe80::1   activate\n exit-address-family\n bgp router-id 10.0.0.1\n!\nip  prefix-list a seq 10 deny any\n";
+        let read = Configuration::read(text);
+        let lines: Vec<String> =
+            read.lines.iter().map(|line| format!("{}|{}", line.path.join("/"), line.text)).collect();
+        let router = "router bgp 65001";
+        assert_eq!(
+            lines,
+            [
+                "|hostname x".to_owned(),
+                format!("|{router}"),
+                format!("{router}|neighbor fe80::1 remote-as 65002"),
+                format!("{router}|address-family ipv4 unicast"),
+                format!("{router}/address-family ipv4 unicast|neighbor fe80::1 activate"),
+                format!("{router}|bgp router-id 10.0.0.1"),
+            ]
+        );
+        assert_eq!(read.order, ["ip prefix-list a", "route-map m"]);
+        assert_eq!(
+            read.objects["route-map m"],
+            ["route-map m permit 10", "match ip address prefix-list a", "route-map m deny 20"]
+        );
+        assert_eq!(read.objects["ip prefix-list a"].len(), 2);
+        assert_eq!(own_asn(&read), Some("65001"));
+        assert_eq!(read.neighbors()["fe80::1"].len(), 2);
+    }
+
+    #[test]
+    fn what_a_line_sets_is_found_without_its_value() {
+        for (text, wanted) in [
+            ("neighbor 10.0.0.1 route-map m-1 in", "neighbor 10.0.0.1 route-map in"),
+            ("no neighbor 10.0.0.1 timers 30 90", "neighbor 10.0.0.1 timers"),
+            ("neighbor 10.0.0.1 timers connect 1", "neighbor 10.0.0.1 timers connect"),
+            ("neighbor 10.0.0.1 description in", "neighbor 10.0.0.1 description"),
+            ("neighbor 10.0.0.1 capability extended-nexthop", "neighbor 10.0.0.1 capability extended-nexthop"),
+            ("bgp router-id 10.0.0.1", "bgp router-id"),
+            ("bgp route-map delay-timer 1", "bgp route-map delay-timer"),
+            ("no bgp default ipv4-unicast", "bgp default ipv4-unicast"),
+            ("network 10.0.0.0/8 route-map m", "network 10.0.0.0/8"),
+            ("ip protocol bgp route-map m", "ip protocol bgp"),
+            ("timers bgp 10 30", "timers bgp"),
+            ("coalesce-time 0", "coalesce-time"),
+            ("something of somebody", "something of somebody"),
+        ] {
+            assert_eq!(setting(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_taken_back_by_what_frr_understands() {
+        for (text, wanted) in [
+            ("no bgp default ipv4-unicast", "bgp default ipv4-unicast"),
+            ("neighbor 10.0.0.1 description a b", "no neighbor 10.0.0.1 description"),
+            ("neighbor 10.0.0.1 maximum-prefix 5 restart 1", "no neighbor 10.0.0.1 maximum-prefix"),
+            ("neighbor 10.0.0.1 route-map m in", "no neighbor 10.0.0.1 route-map m in"),
+            ("bgp fast-convergence", "no bgp fast-convergence"),
+        ] {
+            assert_eq!(negated(text), wanted, "{text}");
+        }
+    }
+}
