@@ -158,11 +158,17 @@ async fn whatever_changes_bgpd_runs_what_it_would_have_read() {
              set community 65001:7\nroute-map rd-out-1 permit 10\n",
         );
     let other = plain.replace("router bgp 65001", "router bgp 65011");
+    let mut before = &plain;
     for (what, text) in [("more", &more), ("less", &plain), ("another own AS number", &other), ("as before", &plain)] {
         pair.reload(A, text).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let changed = pair.running(A).await;
         let started = Pair::read(text).await;
         assert_eq!(sorted(&changed), sorted(&started), "{what}");
+        // Whoever did it was killed before it was noted.
+        Frr.note_loaded(pair.socket(A), before).expect("the directory is ours");
+        pair.reload(A, text).await.unwrap_or_else(|error| panic!("{what}, once more: {error}"));
+        assert_eq!(sorted(&pair.running(A).await), sorted(&started), "{what}, once more");
+        before = text;
     }
 }
 

@@ -131,10 +131,22 @@ impl Configuring {
         if done.is_err() || crate::plan::frr::opens(&command.text) {
             self.path = vec![String::new()];
         }
-        match done {
-            Err(DaemonError::Refused(words)) if is_done_already(&command.text, &words) => Ok(()),
-            done => done,
+        match (done, command.text.strip_prefix("no ")) {
+            (Err(DaemonError::Refused(words)), Some(removed)) => {
+                if self.has(removed).await? {
+                    return Err(DaemonError::Refused(words));
+                }
+                Ok(())
+            }
+            (done, _) => done,
         }
+    }
+
+    /// Whether bgpd runs a line. What is removed may be gone already, where a change was cut short and is begun again, and FRR
+    /// calls that an error in as many words as there are commands.
+    async fn has(&mut self, line: &str) -> Result<bool, DaemonError> {
+        let running = self.bgpd.ask("do show running-config").await?;
+        Ok(running.text.lines().any(|there| there.trim_start().starts_with(line)))
     }
 
     /// Several at once, of which FRR takes all or nothing where it can.
@@ -174,10 +186,4 @@ impl Configuring {
         let command = command.split(" password ").next().unwrap_or_default();
         Err(DaemonError::Refused(format!("bgpd refused {command:?}: {}", reply.words())))
     }
-}
-
-/// What is removed may be gone already, where a change was cut short and is begun again.
-fn is_done_already(command: &str, words: &str) -> bool {
-    const GONE: [&str; 3] = ["Create the bgp interface first", "Specify remote-as or peer-group", "doesn't exist"];
-    command.starts_with("no ") && GONE.iter().any(|gone| words.contains(gone))
 }
