@@ -161,6 +161,11 @@ pub trait RoutingDaemon: Send + Sync {
     /// whose routes neighbors and kernel still hold.
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError>;
 
+    /// The program of it that must be ready before this one is started.
+    fn prerequisite(&self, _: Program) -> Option<Program> {
+        None
+    }
+
     /// Its version, as in `2.0.12`.
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>>;
 

@@ -73,7 +73,7 @@ pub enum DaemonKind {
 
 impl DaemonKind {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Bird, Self::None];
+    pub const ALL: [Self; 3] = [Self::Bird, Self::Frr, Self::None];
 
     /// The word that the configuration uses.
     pub fn as_str(self) -> &'static str {
@@ -88,6 +88,7 @@ impl DaemonKind {
     pub fn programs(self) -> &'static [Program] {
         match self {
             Self::Bird => &[Program::Bird],
+            Self::Frr => &[Program::Zebra, Program::Bgpd],
             Self::None => &[],
         }
     }
@@ -99,16 +100,22 @@ impl DaemonKind {
 pub enum Program {
     /// `bird`.
     Bird,
+    /// FRR's `zebra`, which writes routes to the kernel.
+    Zebra,
+    /// FRR's `bgpd`.
+    Bgpd,
 }
 
 impl Program {
     /// Every one.
-    pub const ALL: [Self; 1] = [Self::Bird];
+    pub const ALL: [Self; 3] = [Self::Bird, Self::Zebra, Self::Bgpd];
 
     /// Its name, as its file and its process have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bird => "bird",
+            Self::Zebra => "zebra",
+            Self::Bgpd => "bgpd",
         }
     }
 
@@ -116,6 +123,7 @@ impl Program {
     pub fn kind(self) -> DaemonKind {
         match self {
             Self::Bird => DaemonKind::Bird,
+            Self::Zebra | Self::Bgpd => DaemonKind::Frr,
         }
     }
 }

@@ -54,6 +54,7 @@ impl Layout {
     pub fn hallmark(&self, name: &DaemonName) -> (&'static str, PathBuf) {
         match name.program {
             Program::Bird => ("-s", self.socket(&name.domain, DaemonKind::Bird)),
+            Program::Zebra | Program::Bgpd => ("--vty_socket", self.domain_dir(&name.domain).join("frr")),
         }
     }
 
@@ -84,12 +85,17 @@ impl Layout {
 
     /// The configuration of a domain's daemon.
     pub fn daemon_config(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
-        self.domain_dir(domain).join(format!("{}.conf", daemon.as_str()))
+        let name = daemon.programs().last().map_or("none", |program| program.as_str());
+        self.domain_dir(domain).join(format!("{name}.conf"))
     }
 
     /// The control socket of a domain's daemon.
     pub fn socket(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
-        self.domain_dir(domain).join(format!("{}.ctl", daemon.as_str()))
+        let directory = self.domain_dir(domain);
+        match daemon {
+            DaemonKind::Frr => directory.join("frr/bgpd.vty"),
+            DaemonKind::Bird | DaemonKind::None => directory.join(format!("{}.ctl", daemon.as_str())),
+        }
     }
 
     /// What everything run in the domain sees as `/etc/resolv.conf`.

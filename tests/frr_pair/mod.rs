@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Group, Pid, User};
+use rdsup::daemons::frr::Frr;
 use rdsup::daemons::frr::vty::Client;
-use rdsup::daemons::frr::{Frr, Probe};
 use rdsup::daemons::{Access, Answer, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session};
 use rdsup::model::DaemonKind;
 use tokio::time::{Instant, interval};
@@ -136,16 +136,12 @@ impl Domain {
         std::fs::write(&self.place.config, bgpd).expect("the directory is ours");
         std::fs::write(self.place.config.with_file_name("zebra.conf"), zebra).expect("the directory is ours");
         Frr.note_loaded(&self.place.socket, bgpd).expect("the directory is ours");
-        for program in Frr.programs(&self.place, false).expect("frr is installed") {
-            let mut command = self.inside(&program.command.program);
-            let child = command.args(&program.command.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-            self.daemons.push((program.name, child.expect("nsenter is there")));
-            match program.probe {
-                Probe::Connects(socket) => {
-                    eventually("zebra", async || std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
-                }
-                Probe::Answers(socket) => eventually("bgpd", async || Frr.ready(&socket).await.is_ok()).await,
-            }
+        for program in DaemonKind::Frr.programs() {
+            let started = Frr.command(*program, &self.place, false).expect("frr is installed");
+            let mut command = self.inside(&started.program);
+            let child = command.args(&started.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            self.daemons.push((program.as_str(), child.expect("nsenter is there")));
+            eventually(program.as_str(), async || Frr.ready(*program, &self.place).await.is_ok()).await;
         }
     }
 }

@@ -19,10 +19,9 @@ use futures_util::future::BoxFuture;
 
 pub use self::change::{Change, Step};
 use self::programs::Sockets;
-pub use self::programs::{Probe, Program};
 use self::vty::{Client, Outcome, Reply};
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
-use crate::model::{DaemonKind, Family};
+use crate::model::{DaemonKind, Family, Program};
 use crate::sys::process::Spawn;
 
 /// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
@@ -34,11 +33,6 @@ const VERSION_WITHIN: Duration = Duration::from_secs(10);
 pub struct Frr;
 
 impl Frr {
-    /// The programs of a domain in the order in which they are started. `recovering` as for [`RoutingDaemon::command`].
-    pub fn programs(&self, place: &Place, recovering: bool) -> Result<Vec<Program>, DaemonError> {
-        programs::programs(&programs::home()?, place, recovering)
-    }
-
     /// Notes what bgpd has read when it started, which [`RoutingDaemon::reload`] needs.
     pub fn note_loaded(&self, socket: &Path, text: &str) -> Result<(), DaemonError> {
         reload::loaded(socket, text)
@@ -50,9 +44,13 @@ impl RoutingDaemon for Frr {
         DaemonKind::Frr
     }
 
-    fn command(&self, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
-        let bgpd = self.programs(place, recovering)?.pop();
-        bgpd.map(|program| program.command).ok_or(DaemonError::NotInstalled { program: "bgpd of FRR", package: "frr" })
+    fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
+        programs::command(&programs::home()?, program, place, recovering)
+    }
+
+    /// bgpd tries only every 10 s to reach a zebra that is not there yet.
+    fn prerequisite(&self, program: Program) -> Option<Program> {
+        (program == Program::Bgpd).then_some(Program::Zebra)
     }
 
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
@@ -63,15 +61,20 @@ impl RoutingDaemon for Frr {
         async move { check::check(programs::home()?.join("bgpd"), text).await }.boxed()
     }
 
-    fn ready<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
+    fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
         async move {
-            let sockets = Sockets::beside(socket);
+            let sockets = Sockets::beside(&place.socket);
             // A daemon accepts nobody before it has read its configuration.
-            for socket in [&sockets.zebra, &sockets.bgpd] {
-                let reply = Client::connect(socket, PATIENCE).await?.ask("echo ready").await?;
-                if reply.text.trim() != "ready" {
-                    return Err(DaemonError::Garbled { socket: socket.clone(), found: reply.text });
-                }
+            let socket = if program == Program::Zebra { &sockets.zebra } else { &sockets.bgpd };
+            let reply = Client::connect(socket, PATIENCE).await?.ask("echo ready").await?;
+            if reply.text.trim() != "ready" {
+                return Err(DaemonError::Garbled { socket: socket.clone(), found: reply.text });
+            }
+            if program == Program::Zebra {
+                // That the socket exists is not enough: it is there before anybody listens.
+                let zserv = programs::zserv_beside(&place.socket);
+                let connected = tokio::net::UnixStream::connect(&zserv).await;
+                connected.map_err(|source| DaemonError::Unreachable { socket: zserv, source })?;
             }
             Ok(())
         }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::super::{Command, DaemonError, Place};
+use crate::model::Program;
 use crate::sys::process;
 
 /// Where distributions put FRR's daemons: none of these is in `PATH`, and what is may be another `bgpd` (OpenBGPD's is
@@ -17,28 +18,6 @@ const DESCRIPTORS: &str = "4096";
 const KEEP_ROUTES: &str = "-K60";
 /// zebra's receive buffer for what the kernel tells: it does not ask again when it has missed something.
 const NETLINK_BUFFER: &str = "90000000";
-
-/// One of the programs of a domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
-    /// What FRR calls it.
-    pub name: &'static str,
-    /// How it is started, in the foreground and inside its namespace.
-    pub command: Command,
-    /// The configuration that it reads.
-    pub config: PathBuf,
-    /// What shows that the next one may be started.
-    pub probe: Probe,
-}
-
-/// What shows that a program is ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// Somebody can connect to this socket. That it exists is not enough: it is there before anybody listens.
-    Connects(PathBuf),
-    /// The vty at this socket answers, which it does once the configuration is read.
-    Answers(PathBuf),
-}
 
 /// What there is in a domain, by the vty of bgpd, which stands for all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +39,13 @@ impl Sockets {
     }
 }
 
-/// The programs of a domain in the order in which they are started: bgpd tries only every 10 s to reach a zebra that is not
-/// there yet.
+/// How a program is started.
 ///
 /// Without `-u` and `-g` they become `frr`, and everything that they make is that user's: the directory of the sockets must be
 /// too. `-N` is not used, because it is a name below `/run/frr` and cannot lead elsewhere.
-pub(super) fn programs(home: &Path, place: &Place, recovering: bool) -> Result<Vec<Program>, DaemonError> {
+pub(super) fn command(home: &Path, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
     let directory = place.socket.parent().unwrap_or(Path::new("/"));
-    let zserv = directory.join("zserv.api");
+    let zserv = zserv_beside(&place.socket);
     // The longest of the names that are made there.
     for socket in [&zserv, &directory.join("zebra.vty")] {
         let length = socket.as_os_str().len();
@@ -77,19 +55,22 @@ pub(super) fn programs(home: &Path, place: &Place, recovering: bool) -> Result<V
             return Err(DaemonError::Refused(words));
         }
     }
-    let program = |name: &'static str, config: PathBuf, more: &[&str], probe| {
-        let mut args: Vec<OsString> = ["-P", "0", "--log", "stdout", "--limit-fds", DESCRIPTORS].map(Into::into).into();
-        args.extend(["--vty_socket".into(), directory.into()]);
-        args.extend(["-i".into(), directory.join(format!("{name}.pid")).into(), "-z".into(), (&zserv).into()]);
-        args.extend(["-f".into(), (&config).into()]);
-        args.extend(more.iter().map(Into::into));
-        Program { name, command: Command { program: home.join(name), args }, config, probe }
-    };
-    let zebra: &[&str] = if recovering { &["-s", NETLINK_BUFFER, KEEP_ROUTES] } else { &["-s", NETLINK_BUFFER] };
-    Ok(vec![
-        program("zebra", place.config.with_file_name("zebra.conf"), zebra, Probe::Connects(zserv.clone())),
-        program("bgpd", place.config.clone(), &[], Probe::Answers(place.socket.clone())),
-    ])
+    let name = program.as_str();
+    let config = place.config.with_file_name(format!("{name}.conf"));
+    let mut args: Vec<OsString> = ["-P", "0", "--log", "stdout", "--limit-fds", DESCRIPTORS].map(Into::into).into();
+    args.extend(["--vty_socket".into(), directory.into()]);
+    args.extend(["-i".into(), directory.join(format!("{name}.pid")).into(), "-z".into(), zserv.into()]);
+    args.extend(["-f".into(), config.into()]);
+    if program == Program::Zebra {
+        args.extend(["-s".into(), NETLINK_BUFFER.into()]);
+        args.extend(recovering.then(|| KEEP_ROUTES.into()));
+    }
+    Ok(Command { program: home.join(name), args })
+}
+
+/// Where zebra listens for the other daemons.
+pub(super) fn zserv_beside(socket: &Path) -> PathBuf {
+    socket.with_file_name("zserv.api")
 }
 
 /// The directory that has all of FRR's programs that are used.
@@ -112,32 +93,30 @@ mod tests {
     use crate::model::DaemonKind;
 
     #[test]
-    fn zebra_comes_before_bgpd_and_everything_is_in_the_domain_s_own_directory() {
+    fn everything_is_in_the_domain_s_own_directory() {
         let place = Place::in_directory(DaemonKind::Frr, Path::new("/run/rdsup/private"));
-        let programs = programs(Path::new("/usr/lib/frr"), &place, true).expect("the paths are short");
-        let words = |program: &Program| {
-            let args = program.command.args.iter().map(|word| word.to_string_lossy().into_owned());
-            args.collect::<Vec<_>>().join(" ")
+        let words = |program: Program| {
+            let command = command(Path::new("/usr/lib/frr"), program, &place, true).expect("the paths are short");
+            let args = command.args.iter().map(|word| word.to_string_lossy().into_owned());
+            format!("{} {}", command.program.display(), args.collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(programs.iter().map(|program| program.name).collect::<Vec<_>>(), ["zebra", "bgpd"]);
         assert_eq!(
-            words(&programs[0]),
-            "-P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr -i /run/rdsup/private/frr/zebra.pid \
-             -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/zebra.conf -s 90000000 -K60"
+            words(Program::Zebra),
+            "/usr/lib/frr/zebra -P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr \
+             -i /run/rdsup/private/frr/zebra.pid -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/zebra.conf \
+             -s 90000000 -K60"
         );
         assert_eq!(
-            words(&programs[1]),
-            "-P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr -i /run/rdsup/private/frr/bgpd.pid \
-             -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/bgpd.conf"
+            words(Program::Bgpd),
+            "/usr/lib/frr/bgpd -P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr \
+             -i /run/rdsup/private/frr/bgpd.pid -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/bgpd.conf"
         );
-        assert_eq!(programs[0].probe, Probe::Connects("/run/rdsup/private/frr/zserv.api".into()));
-        assert_eq!(programs[1].command.program, Path::new("/usr/lib/frr/bgpd"));
     }
 
     #[test]
     fn a_directory_whose_sockets_frr_would_cut_off_is_refused() {
         let place = Place::in_directory(DaemonKind::Frr, &Path::new("/run").join("x".repeat(90)));
-        let error = programs(Path::new("/usr/lib/frr"), &place, false).expect_err("it is too long");
+        let error = command(Path::new("/usr/lib/frr"), Program::Bgpd, &place, false).expect_err("it is too long");
         assert!(error.to_string().contains("at most 107"), "{error}");
     }
 }

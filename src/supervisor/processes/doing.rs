@@ -8,14 +8,16 @@ use super::launch::launch;
 use super::output::{Listener, Output};
 use super::tell::tell;
 use super::{Happening, Processes, What};
-use crate::daemons::{LAST_LINES, line};
-use crate::model::DaemonName;
+use crate::daemons::{LAST_LINES, Place, RoutingDaemon, line};
+use crate::model::{DaemonName, Program};
 use crate::supervise::{Action, ExitReason, StopSignal};
 use crate::sys::logfile::{LogMark, tail};
 use crate::sys::process::{self, ExitStatus, Process, Signal};
 
 /// How often a daemon that is not ready yet is asked again.
 const ASK_EVERY: Duration = Duration::from_millis(10);
+/// How long a program waits for the one that it needs before it is started all the same.
+const FIRST_WITHIN: Duration = Duration::from_secs(10);
 
 impl Processes {
     pub(super) fn act(&mut self, name: &DaemonName, action: &Action) {
@@ -58,6 +60,10 @@ impl Processes {
         tokio::spawn(async move {
             // In the order in which they were asked for, few at a time: many at once would all be slow.
             let _permit = gate.acquire().await;
+            if let Some(first) = daemon.prerequisite(name.program) {
+                // One that does not come up is lost by itself, and this one tried again.
+                let _ = tokio::time::timeout(FIRST_WITHIN, until_ready(daemon, first, &place)).await;
+            }
             let launching = name.clone();
             let launched = tokio::task::spawn_blocking(move || {
                 launch(&machine, &layout, &launching, daemon, &place, output, recovering).map(Arc::new)
@@ -103,13 +109,8 @@ impl Processes {
         let (sender, name) = (self.sender.clone(), name.clone());
         tokio::spawn(async move {
             let pid = process.pid();
-            let answered = async {
-                while daemon.ready(name.program, &place).await.is_err() {
-                    tokio::time::sleep(ASK_EVERY).await;
-                }
-            };
             tokio::select! {
-                () = answered => drop(sender.send(Happening { name, what: What::Ready(pid) })),
+                () = until_ready(daemon, name.program, &place) => drop(sender.send(Happening { name, what: What::Ready(pid) })),
                 _ = process.exited() => {}
             }
         });
@@ -127,6 +128,12 @@ impl Processes {
         if let Err(error) = noted().or_else(|error| if process.is_running() { Err(error) } else { Ok(()) }) {
             tracing::warn!(domain = %name.domain, "cannot note the daemon for a later supervisor: {error}");
         }
+    }
+}
+
+async fn until_ready(daemon: &dyn RoutingDaemon, program: Program, place: &Place) {
+    while daemon.ready(program, place).await.is_err() {
+        tokio::time::sleep(ASK_EVERY).await;
     }
 }
 

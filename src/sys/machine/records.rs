@@ -46,7 +46,8 @@ pub fn digest(text: &str) -> u64 {
 }
 
 /// A directory in the run directory with one of these is a domain's.
-pub(super) const SIGNS: [&str; 6] = [NAMESPACE, FILTER, FILTER_LOADED, "bird.json", CONFIG_LOADED, "bird.conf"];
+pub(super) const SIGNS: [&str; 9] =
+    [NAMESPACE, FILTER, FILTER_LOADED, "bird.json", "zebra.json", "bgpd.json", CONFIG_LOADED, "bird.conf", "bgpd.conf"];
 pub(super) const NAMESPACE: &str = "namespace";
 pub(super) const FILTER: &str = "rdsup.nft";
 pub(super) const FILTER_LOADED: &str = "rdsup.nft.loaded";
