@@ -33,7 +33,7 @@ pub fn plan_around(desired: &Desired, observed: &Observed, layout: &Layout) -> (
                 planner.steps.retain(|(stage, step)| *stage != Stage::Daemons || !starts(step));
             }
             // For these nothing was planned.
-            Conflict::ForeignNamespace { .. } | Conflict::ForeignInterface { .. } => {}
+            Conflict::ForeignNamespace { .. } | Conflict::HostTaken { .. } | Conflict::ForeignInterface { .. } => {}
         }
     }
     (planner.plan(), conflicts)
@@ -80,7 +80,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::tests::{carry_out, damage, inflict, interface, layout, lines, name, with_claimed_interface};
-    use super::super::{ObservedDomain, ObservedLink, plan};
+    use super::super::touched_tests::{running, wanted};
+    use super::super::{ObservedDomain, ObservedLink, RouteSpec, plan};
     use super::*;
 
     /// Puts something of others in the way of one domain: a namespace of its name, seen with or without the links that ours still
@@ -129,6 +130,55 @@ mod tests {
                 .map(move |(end, link)| format!("{name} {end} {link:?}"))
         });
         namespaces.map(|(name, domain)| format!("{name} {domain:?}")).chain(bridges).collect()
+    }
+
+    /// A machine on which this runs, and then another network's table stands in the host.
+    fn taken_from(toml: &str) -> Observed {
+        let mut observed = running(toml);
+        let host = observed.domains.get_mut(&Layout::host()).unwrap();
+        host.namespace = NamespaceState::Foreign("/run/other".to_owned());
+        host.filter = None;
+        host.routes.insert(RouteSpec::own("10.79.0.0/16".parse().unwrap(), "unreachable"));
+        observed
+    }
+
+    const WITH_HOST: &str = "[domain.host]\nfamilies = [\"ipv4\"]\n[domain.a]\ndaemon = \"none\"\nloopback = [\"10.1.0.1/32\"]\n\
+        [[link]]\nbetween = [\"a\", \"host\"]\nrouting = \"static\"\n[link.into.host]\nroutes = [\"10.1.0.1/32\"]\n\
+        [link.into.a]\nroutes = [\"192.0.2.1/32\"]\n";
+
+    #[test]
+    fn a_host_that_is_another_networks_is_a_conflict_and_nothing_is_planned_there() {
+        let (desired, observed) = (wanted(WITH_HOST), taken_from(WITH_HOST));
+        let conflicts = plan(&desired, &observed, &layout()).unwrap_err();
+        let [conflict @ Conflict::HostTaken { run_dir, .. }] = &conflicts[..] else { panic!("{conflicts:?}") };
+        assert_eq!((run_dir.to_str(), conflict.domain()), (Some("/run/other"), Layout::host()));
+        let (around, _) = plan_around(&desired, &observed, &layout());
+        assert_eq!(lines(&around), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_another_network_has_in_the_host_outlives_our_end_and_our_links_do_not() {
+        let mut observed = taken_from(WITH_HOST);
+        let down = plan(&Desired::default(), &observed, &layout()).unwrap();
+        carry_out(&mut observed, &down);
+        let host = &observed.domains[&Layout::host()];
+        assert!(
+            !host.links.contains_key("rd-a") && host.routes.iter().any(|route| route.to.to_string() == "10.79.0.0/16")
+        );
+        assert!(!lines(&down).iter().any(|line| line.contains("nft delete")), "{:#?}", lines(&down));
+    }
+
+    #[test]
+    fn routes_in_a_host_that_was_never_ours_are_anothers() {
+        let mut observed = Observed::default();
+        let route = RouteSpec::own("10.79.0.0/16".parse().unwrap(), "unreachable");
+        let host = ObservedDomain {
+            namespace: NamespaceState::Ours,
+            routes: BTreeSet::from([route]),
+            ..ObservedDomain::default()
+        };
+        observed.domains.insert(Layout::host(), host);
+        assert!(plan(&Desired::default(), &observed, &layout()).unwrap().is_empty());
     }
 
     proptest! {

@@ -42,7 +42,7 @@ pub use observed::{
 };
 pub use planner::plan;
 pub use resets::{About, Negotiated, Reason, Reset, SessionEnd, Sessions, asked_for_resets, resets};
-pub use stages::{Conflict, Missing, Plan, Stage};
+pub use stages::{Conflict, HOST_TAKEN_HINT, Missing, Plan, Stage, host_taken};
 pub use step::{Action, Step, Sysctl};
 
 /// Link group of every interface that rdsup makes: the letters `rd` as a number. It is set atomically at creation and so

@@ -60,12 +60,12 @@ pub enum NamespaceState {
     /// There is none of that name. A name under `/run/netns` with no namespace behind it (a plain file) counts as absent.
     #[default]
     Absent,
-    /// It is marked as made by this run directory; for `host`, always.
+    /// It is marked as made by this run directory; for `host`, unless it is marked as another's.
     Ours,
     /// It is ours and lives, and nothing has its name any more, as after `umount` or `ip netns delete`: it was found through
     /// what is in it.
     Unnamed,
-    /// It exists and is not marked as ours; the text says what was found.
+    /// It exists and is not marked as ours; the text says what was found: for `host`, the run directory that it is marked with.
     Foreign(String),
 }
 

@@ -114,8 +114,12 @@ impl<'a> Planner<'a> {
     fn domain(&mut self, name: &DomainName, wanted: &DesiredDomain) {
         let seen = self.seen(name);
         if let NamespaceState::Foreign(found) = &seen.namespace {
-            let found = found.clone();
-            self.conflicts.push(Conflict::ForeignNamespace { domain: name.clone(), found, origin: wanted.origin });
+            let (domain, found, origin) = (name.clone(), found.clone(), wanted.origin);
+            self.conflicts.push(if name.is_host() {
+                Conflict::HostTaken { run_dir: found.into(), origin }
+            } else {
+                Conflict::ForeignNamespace { domain, found, origin }
+            });
             return;
         }
         self.files(name, wanted, seen);

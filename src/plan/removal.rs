@@ -112,7 +112,10 @@ impl<'a> Planner<'a> {
                 }
             }
             self.restore_returned();
-            for route in &seen.routes {
+            // Of the routes only their number says whose they are, and every rdsup has the same.
+            let is_anothers = matches!(seen.namespace, NamespaceState::Foreign(_));
+            let had_routes = seen.filter.is_some() || seen.directory;
+            for route in seen.routes.iter().filter(|_| had_routes && !is_anothers) {
                 // Routes through links go with the links; one through an interface of the machine's own stays.
                 let through_link =
                     route.dev.as_ref().and_then(|dev| seen.links.get(dev)).is_some_and(|it| self.is_ours(it));

@@ -1,6 +1,7 @@
 //! What a plan is made of: stages, and what stands in the way.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::Layout;
 use super::step::Step;
@@ -62,6 +63,17 @@ impl Stage {
     }
 }
 
+/// What is told where the host has the table `inet rdsup` of another run directory.
+pub fn host_taken(run_dir: &Path) -> String {
+    let run_dir = run_dir.display();
+    format!(
+        "the network of run_dir {run_dir} has `[domain.host]` already: the table inet rdsup of this machine is its own"
+    )
+}
+
+/// One thing to try then.
+pub const HOST_TAKEN_HINT: &str = "only one network can have `[domain.host]`: take the other down with its own file (rdsup -c FILE stop), or do without";
+
 /// Something that stands in the way and is not rdsup's to remove.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
@@ -72,6 +84,14 @@ pub enum Conflict {
         domain: DomainName,
         /// What was found.
         found: String,
+        /// Where the domain was declared.
+        origin: Origin,
+    },
+    /// The host is a domain of another run directory's network.
+    #[error("domain host: {}", host_taken(.run_dir))]
+    HostTaken {
+        /// That run directory.
+        run_dir: PathBuf,
         /// Where the domain was declared.
         origin: Origin,
     },
@@ -111,6 +131,7 @@ impl Conflict {
         match self {
             Self::ForeignNamespace { origin, .. }
             | Self::ForeignInterface { origin, .. }
+            | Self::HostTaken { origin, .. }
             | Self::LosesDefaultRoute { origin, .. }
             | Self::RoutedByOthers { origin, .. } => *origin,
         }
@@ -120,7 +141,7 @@ impl Conflict {
     pub fn domain(&self) -> DomainName {
         match self {
             Self::ForeignNamespace { domain, .. } | Self::ForeignInterface { domain, .. } => domain.clone(),
-            Self::LosesDefaultRoute { .. } | Self::RoutedByOthers { .. } => Layout::host(),
+            Self::HostTaken { .. } | Self::LosesDefaultRoute { .. } | Self::RoutedByOthers { .. } => Layout::host(),
         }
     }
 
@@ -130,6 +151,7 @@ impl Conflict {
             Self::ForeignNamespace { domain, .. } => {
                 format!("rename the domain, or remove the namespace with: ip netns delete {domain}")
             }
+            Self::HostTaken { .. } => HOST_TAKEN_HINT.to_owned(),
             Self::LosesDefaultRoute { interface, .. } => {
                 let key = interface.replace('.', "/");
                 format!(

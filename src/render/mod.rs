@@ -14,7 +14,7 @@ mod templates;
 
 pub use bird::{link_protocol, neighbor_protocol, session_name};
 pub use error::{Problem, RenderError};
-pub use nft::table_comment;
+pub use nft::{run_dir_of_host, table_comment};
 pub use quote::{QuoteError, Quoted};
 pub use secrets::{REDACTED, Secret, Secrets};
 pub use templates::{TemplateError, Templates};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::netlink::NetlinkError;
 use crate::model::{DomainName, Origin};
+use crate::plan::{HOST_TAKEN_HINT, host_taken};
 
 /// Why the machine could not be observed or changed.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,12 @@ pub enum SysError {
         /// What was found.
         found: String,
     },
+    /// Another run directory has the host for a domain.
+    #[error("{}", host_taken(.run_dir))]
+    HostTaken {
+        /// That run directory.
+        run_dir: PathBuf,
+    },
     /// This process may not do what routing domains need.
     #[error("not enough privilege: {missing} missing")]
     NotPrivileged {
@@ -123,9 +130,12 @@ impl SysError {
     /// One thing to try.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Locked { run_dir, .. } => {
-                Some(format!("rdsup stop, or another run_dir than {} in the configuration file", run_dir.display()))
-            }
+            Self::Locked { run_dir, .. } => Some(format!(
+                "rdsup stop, or another run_dir than {} in the configuration file (of all that run at a time one may have \
+                 [domain.host])",
+                run_dir.display()
+            )),
+            Self::HostTaken { .. } => Some(HOST_TAKEN_HINT.to_owned()),
             Self::MissingProgram { program } => {
                 let package = match program.as_str() {
                     "nft" => "nftables",

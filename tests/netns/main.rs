@@ -49,6 +49,7 @@ mod said;
 mod service;
 mod services;
 mod sessions;
+mod shared_host;
 mod speaker;
 mod survival;
 mod touched;

@@ -26,6 +26,12 @@ pub fn table_comment(run_dir: &Path, domain: &DomainName) -> String {
     format!("rdsup {} {domain}", run_dir.display())
 }
 
+/// The run directory in the comment of the table of `host`, whichever it is; nothing where the comment is none of these.
+pub fn run_dir_of_host(comment: &str) -> Option<&str> {
+    let (run_dir, rest) = comment.strip_prefix("rdsup ")?.rsplit_once(&format!(" {}", DomainName::HOST))?;
+    (run_dir.starts_with('/') && (rest.is_empty() || rest.starts_with(' '))).then_some(run_dir)
+}
+
 /// Builds the context of `domain`, or says everything that is in its way.
 pub(super) fn context(network: &Network, domain: &Domain) -> Result<Nft, Vec<RenderError>> {
     let mut errors = Vec::new();
@@ -140,4 +146,22 @@ fn name_claimed(network: &Network, domain: &Domain, links: &mut [NftLink], sets:
 
 fn counters(interface: &InterfaceName, reasons: &[Reason]) -> BTreeMap<&'static str, String> {
     reasons.iter().map(|reason| (reason.as_str(), policy::counter_name(interface, *reason))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_directory_is_read_from_the_comment_of_the_table_of_host() {
+        let host = DomainName::new(DomainName::HOST).unwrap();
+        for run_dir in ["/run/rdsup", "/run/a host", "/srv/with space"] {
+            assert_eq!(run_dir_of_host(&table_comment(Path::new(run_dir), &host)), Some(run_dir));
+        }
+        assert_eq!(run_dir_of_host("rdsup /run/rdsup host, altered"), None);
+        assert_eq!(run_dir_of_host("rdsup /run/rdsup host altered"), Some("/run/rdsup"));
+        for comment in ["", "rdsup", "rdsup /run/rdsup private", "rdsup host", "mine /run/rdsup host"] {
+            assert_eq!(run_dir_of_host(comment), None, "{comment}");
+        }
+    }
 }

@@ -30,6 +30,7 @@ impl Machine {
         stacked: &BTreeSet<String>,
     ) -> Result<(), SysError> {
         let namespace = self.namespace(domain)?;
+        self.refuse_others(domain, &namespace).await?;
         // A namespace without a name is nobody else's to change.
         let rehearsed = self.has_rehearsed(domain, text);
         let mut before = None;
@@ -78,7 +79,9 @@ impl Machine {
 
     pub(super) async fn remove_filter(&self, domain: &DomainName) -> Result<(), SysError> {
         let _alone = self.lock_filter(domain).await;
-        nft::delete(&self.namespace(domain)?).await?;
+        let namespace = self.namespace(domain)?;
+        self.refuse_others(domain, &namespace).await?;
+        nft::delete(&namespace).await?;
         for name in [records::FILTER, records::FILTER_LOADED] {
             remove_path(self.domain_dir(domain).join(name)).await?;
         }

@@ -48,6 +48,9 @@ impl Machine {
         if record.generation.is_some() && record.generation == probe.generation {
             return Ok(Mended::Unaltered);
         }
+        if domain.is_host() && self.other_in_host(&tables).is_some() {
+            return Ok(Mended::Unclear);
+        }
         let gone = !nft::has_ours(&tables);
         // Of a domain whose policy is being changed nobody knows here which one the kernel is to have.
         let changes = self.layout.filter_on_its_way(domain).exists() || !self.stacked_in(domain, tables).is_empty();

@@ -107,6 +107,14 @@ impl Machine {
             .map_err(|error| SysError::io(format!("enter the namespace {domain}"), error))?;
         let probe = probe.map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
         let tables = tables.map_err(|error| SysError::io(format!("read the tables of {domain}"), error))?;
+        if let Some(run_dir) = self.other_in_host(&tables).filter(|_| domain.is_host()) {
+            // Another's network, and yet where interfaces are claimed from and go back to.
+            observed.namespace = NamespaceState::Foreign(run_dir.display().to_string());
+            observed.stacked = self.stacked_in(&domain, tables);
+            let links = self.read_tables(&domain, &namespace, wanted, physical, &mut observed).await?;
+            observed.daemon = self.daemon_of(&domain, Some(&namespace));
+            return Ok(Found { domain, observed, namespace: Some(namespace), links });
+        }
         let filter = self.filter_of(&domain, &namespace, probe, &tables).await?;
         observed.namespace = match self.whose(&domain, probe, &filter) {
             NamespaceState::Ours if unnamed => NamespaceState::Unnamed,

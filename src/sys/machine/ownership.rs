@@ -1,13 +1,13 @@
 //! Whose a namespace is, and whether its packet filter is as it was loaded.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::records::{self, FilterRecord, NamespaceRecord};
 use super::{Machine, blocking};
 use crate::model::DomainName;
-use crate::plan::{FileOwner, NamespaceState, ObservedFilter, STACKED};
-use crate::render::table_comment;
+use crate::plan::{FileOwner, Layout, NamespaceState, ObservedFilter, STACKED};
+use crate::render::{run_dir_of_host, table_comment};
 use crate::sys::files::Owners;
 use crate::sys::netns::{self, Namespace};
 use crate::sys::nft::{self, Probe, Table};
@@ -92,6 +92,26 @@ impl Machine {
         probe.map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))
     }
 
+    /// Another run directory whose table the host has. One that nobody marked counts as ours that was altered.
+    pub(super) fn other_in_host(&self, tables: &[Table]) -> Option<PathBuf> {
+        let comment = &tables.iter().find(|table| table.is_filter())?.comment;
+        let run_dir = run_dir_of_host(comment).map(PathBuf::from);
+        run_dir.filter(|_| !self.is_our_comment(&Layout::host(), comment))
+    }
+
+    /// Refuses to go on in the host if it has the table of another run directory by now.
+    pub(super) async fn refuse_others(&self, domain: &DomainName, namespace: &Namespace) -> Result<(), SysError> {
+        if !domain.is_host() {
+            return Ok(());
+        }
+        let tables = namespace.run_async(nft::tables_here).await.and_then(|tables| tables);
+        let tables = tables.map_err(|error| SysError::io("read the tables of host", error))?;
+        match self.other_in_host(&tables) {
+            Some(run_dir) => Err(SysError::HostTaken { run_dir }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn whose(&self, domain: &DomainName, probe: Probe, filter: &Filter) -> NamespaceState {
         if domain.is_host() {
             return NamespaceState::Ours;
@@ -172,6 +192,9 @@ impl Machine {
             .await
             .and_then(|(probe, tables)| Ok((probe?, tables?)))
             .map_err(|error| SysError::io(format!("look into the namespace {domain}"), error))?;
+        if let Some(run_dir) = self.other_in_host(&tables).filter(|_| domain.is_host()) {
+            return Ok(NamespaceState::Foreign(run_dir.display().to_string()));
+        }
         let filter = self.filter_of(domain, &namespace, probe, &tables).await?;
         Ok(self.whose(domain, probe, &filter))
     }

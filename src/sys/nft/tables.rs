@@ -34,9 +34,16 @@ pub struct Table {
     pub comment: String,
 }
 
+impl Table {
+    /// Whether it has the name of a domain's filter; whose it is the comment says.
+    pub fn is_filter(&self) -> bool {
+        self.name == super::TABLE[1]
+    }
+}
+
 /// Whether our table is among them.
 pub fn has_ours(tables: &[Table]) -> bool {
-    tables.iter().any(|table| table.name == super::TABLE[1])
+    tables.iter().any(Table::is_filter)
 }
 
 /// Every table of the family `inet` in the namespace of the calling thread; none without the privilege to ask.
