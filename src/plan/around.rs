@@ -51,7 +51,7 @@ impl Planner<'_> {
     }
 
     fn is_foreign(&self, end: &VethEnd) -> bool {
-        self.seen(&end.domain).links.get(&end.interface).is_some_and(|link| !self.is_ours(link))
+        self.seen(&end.domain).links.get(&end.interface).is_some_and(|link| !self.is_ours(&end.domain, link))
     }
 
     /// Whether an interface is an end of a link that cannot be made.
@@ -61,7 +61,7 @@ impl Planner<'_> {
 
     /// Whether an interface is such an end and not there, or someone else's: nothing can be put on it.
     pub(super) fn is_out_of_reach(&self, domain: &DomainName, interface: &InterfaceName) -> bool {
-        let ours = self.seen(domain).links.get(interface).is_some_and(|link| self.is_ours(link));
+        let ours = self.seen(domain).links.get(interface).is_some_and(|link| self.is_ours(domain, link));
         !ours && self.is_blocked(domain, interface)
     }
 

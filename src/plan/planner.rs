@@ -233,7 +233,7 @@ impl<'a> Planner<'a> {
                 None => return,
             },
             InterfaceKind::Link if self.is_blocked(domain, name) => match seen.links.get(name) {
-                Some(link) if self.is_ours(link) => Some(link),
+                Some(link) if self.is_ours(domain, link) => Some(link),
                 _ => return,
             },
             InterfaceKind::Link => seen.links.get(name).filter(|_| self.end_stands(domain, name)),
@@ -324,7 +324,7 @@ impl<'a> Planner<'a> {
         let stands = |end: &VethEnd, other: &VethEnd| {
             self.seen(&end.domain).links.get(&end.interface).is_some_and(|link| {
                 let peer = link.peer.as_ref();
-                self.is_ours(link)
+                self.is_ours(&end.domain, link)
                     && peer.is_some_and(|(domain, name)| domain == &other.domain && name == &other.interface)
             })
         };

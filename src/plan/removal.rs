@@ -14,7 +14,7 @@ impl<'a> Planner<'a> {
             if wanted.interfaces.contains_key(interface) {
                 continue;
             }
-            if self.is_ours(link) {
+            if self.is_ours(name, link) {
                 self.drop_link(name, interface, link);
             } else if let Some(record) = self.record_of(name, interface) {
                 self.give_back(name, interface, link, record);
@@ -22,9 +22,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    pub(super) fn is_ours(&self, link: &ObservedLink) -> bool {
-        // An interface in our group without an alias was made a moment before its maker died.
-        link.group == LINK_GROUP && link.alias.as_ref().is_none_or(|alias| self.layout.is_our_alias(alias))
+    /// Whether an interface of a domain is an end of a link that rdsup made. The group alone is no proof: anybody may use it.
+    pub(super) fn is_ours(&self, domain: &DomainName, link: &ObservedLink) -> bool {
+        let is_marked = link.alias.as_ref().is_some_and(|alias| self.layout.is_our_alias(alias));
+        // Its maker died a moment after making it. No link has both ends in the host.
+        let into_domain = |(other, _): &(DomainName, InterfaceName)| !(domain.is_host() && other.is_host());
+        let is_new = || link.alias.is_none() && link.kind == "veth" && link.peer.as_ref().is_some_and(into_domain);
+        link.group == LINK_GROUP && (is_marked || is_new())
     }
 
     pub(super) fn record_of(&self, domain: &DomainName, interface: &InterfaceName) -> Option<&'a InterfaceRecord> {
@@ -41,7 +45,7 @@ impl<'a> Planner<'a> {
                 .seen(peer_domain)
                 .links
                 .get(peer_name)
-                .is_some_and(|peer| self.is_ours(peer) && !self.end_is_wanted(peer_domain, peer_name));
+                .is_some_and(|peer| self.is_ours(peer_domain, peer) && !self.end_is_wanted(peer_domain, peer_name));
             !removed_there || (domain, interface) < (peer_domain, peer_name)
         });
         if first {
@@ -107,7 +111,7 @@ impl<'a> Planner<'a> {
         }
         if name.is_host() {
             for (interface, link) in &seen.links {
-                if self.is_ours(link) {
+                if self.is_ours(name, link) {
                     self.drop_link(name, interface, link);
                 }
             }
@@ -118,7 +122,7 @@ impl<'a> Planner<'a> {
             for route in seen.routes.iter().filter(|_| had_routes && !is_anothers) {
                 // Routes through links go with the links; one through an interface of the machine's own stays.
                 let through_link =
-                    route.dev.as_ref().and_then(|dev| seen.links.get(dev)).is_some_and(|it| self.is_ours(it));
+                    route.dev.as_ref().and_then(|dev| seen.links.get(dev)).is_some_and(|it| self.is_ours(name, it));
                 if !through_link {
                     self.push(Stage::RemoveDomains, name, none, Action::RemoveRoute(route.clone()));
                 }
@@ -132,7 +136,7 @@ impl<'a> Planner<'a> {
             }
         } else if seen.namespace.is_ours() {
             for (interface, link) in &seen.links {
-                if self.is_ours(link) {
+                if self.is_ours(name, link) {
                     self.drop_link(name, interface, link);
                 } else if let Some(record) = self.record_of(name, interface) {
                     self.give_back(name, interface, link, record);

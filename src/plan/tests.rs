@@ -313,6 +313,46 @@ fn an_interface_that_nobody_marked_is_left_alone() {
     assert!(plan(&desired, &observed, &layout()).unwrap().is_empty());
 }
 
+#[test]
+fn the_group_alone_makes_no_interface_ours_and_a_veth_into_a_domain_without_an_alias_is() {
+    let mut observed = Observed::default();
+    let desired = three_domains();
+    let up = plan(&desired, &observed, &layout()).unwrap();
+    carry_out(&mut observed, &up);
+    let in_group = |kind: &str, peer: Option<(DomainName, &str)>| ObservedLink {
+        kind: kind.to_owned(),
+        group: super::LINK_GROUP,
+        up: true,
+        peer: peer.map(|(domain, name)| (domain, interface(name))),
+        ..ObservedLink::default()
+    };
+    let host = observed.domains.entry(Layout::host()).or_default();
+    host.namespace = NamespaceState::Ours;
+    for (name, link) in [
+        ("dummy0", in_group("dummy", None)),
+        ("foreign", in_group("veth", None)),
+        ("one", in_group("veth", Some((Layout::host(), "two")))),
+        ("two", in_group("veth", Some((Layout::host(), "one")))),
+        ("half", in_group("veth", Some((name("private"), "made")))),
+    ] {
+        host.links.insert(interface(name), link);
+    }
+    let private = observed.domains.get_mut(&name("private")).unwrap();
+    private.links.insert(interface("made"), in_group("veth", Some((Layout::host(), "half"))));
+    private.links.insert(interface("macvlan0"), in_group("macvlan", None));
+    let repair = plan(&desired, &observed, &layout()).unwrap();
+    assert_eq!(
+        lines(&repair),
+        ["ip link set half down", "ip -n private link set made down", "ip link delete half"],
+        "what was made and not yet marked goes, and nothing else"
+    );
+    carry_out(&mut observed, &repair);
+    let down = plan(&Desired::default(), &observed, &layout()).unwrap();
+    carry_out(&mut observed, &down);
+    let left: Vec<&str> = observed.domains[&Layout::host()].links.keys().map(InterfaceName::as_str).collect();
+    assert_eq!(left, ["dummy0", "foreign", "one", "two"]);
+}
+
 /// Ways in which a running network can be damaged from outside.
 #[derive(Clone, Debug)]
 pub(super) enum Damage {
@@ -395,7 +435,8 @@ pub(super) fn inflict(observed: &mut Observed, victim: usize, damage: &Damage) {
         Damage::Daemon => domain.daemon = super::ObservedDaemon::Stopped,
         Damage::Files => domain.files.clear(),
         Damage::ExtraLink => {
-            let link = ObservedLink { group: super::LINK_GROUP, up: true, ..ObservedLink::default() };
+            let alias = Some("rdsup /run/rdsup link old".to_owned());
+            let link = ObservedLink { group: super::LINK_GROUP, alias, up: true, ..ObservedLink::default() };
             domain.links.insert(interface("rd-old"), link);
         }
     }

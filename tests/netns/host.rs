@@ -91,6 +91,32 @@ fn stop_leaves_a_foreign_table_and_interface_in_the_host_that_look_like_ours() {
     machine.line("nft list table inet rdsup-mine");
 }
 
+#[test]
+fn interfaces_of_others_in_the_group_of_links_stay_and_a_link_that_was_not_marked_yet_goes() {
+    let (machine, _listener) = lived_in(HOST);
+    machine.sh("ip link add f1 group 29284 type veth peer name f2 group 29284; ip link add f3 group 29284 type bridge
+         ip link set f1 up; ip link set f2 up; ip link set f3 up");
+    let others = || machine.sh("for it in f1 f2 f3; do ip -o link show dev $it | cut -d' ' -f2-3; done");
+    let before = others();
+    machine.start();
+    assert_eq!(others(), before, "after start");
+    // Not even where a filter cannot be put back, and what leads into the host goes down.
+    let nft = machine.sh("command -v nft").trim().to_owned();
+    machine.sh(&format!("cp {nft} /srv/machine/nft; mount --bind /bin/false {nft}"));
+    machine.line("/srv/machine/nft delete table inet rdsup");
+    eventually(SOON, "the link is down", || !machine.line("ip -o link show dev rd-private").contains(",UP"));
+    assert_eq!(others(), before, "closed");
+    machine.line(&format!("umount {nft}"));
+    machine.rdsup("status --wait 30s").ok();
+    machine.unattended();
+    machine.line("ip link add rd-half group 29284 type veth peer name rd-made netns private group 29284");
+    machine.start();
+    eventually(SOON, "the link that nobody finished is gone", || !machine.line("ip -o link").contains("rd-half"));
+    assert_eq!(others(), before, "after the second start");
+    machine.stop();
+    assert_eq!(others(), before, "after stop");
+}
+
 /// Two domains beside the host, which accepts from them what it lists.
 const TWO: &str = r#"
 [domain.host]

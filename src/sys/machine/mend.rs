@@ -83,8 +83,12 @@ impl Machine {
         let mut result = Ok(());
         for link in links.iter().filter(|link| link.up) {
             let Some(name) = &link.name else { continue };
-            let is_claimed = !domain.is_host() && claimed.get(name).is_some_and(|record| &record.domain == domain);
-            if link.group == LINK_GROUP || is_claimed {
+            let leads_in = if domain.is_host() {
+                link.group == LINK_GROUP && self.is_end_in_host(&connection, link).await?
+            } else {
+                link.group == LINK_GROUP || claimed.get(name).is_some_and(|record| &record.domain == domain)
+            };
+            if leads_in {
                 result = result.and(link::set_up(&connection, name, false).await);
             }
         }

@@ -6,6 +6,7 @@ use super::Machine;
 use super::observe::Found;
 use crate::model::{DomainName, InterfaceName};
 use crate::sys::SysError;
+use crate::sys::netlink::Connection;
 use crate::sys::netlink::link::{self, Link};
 
 type End = (DomainName, InterfaceName);
@@ -47,6 +48,23 @@ impl Machine {
             }
         }
         Ok(peers)
+    }
+
+    /// Whether an interface of the host is an end of a link of ours: marked, or not yet and its other end is in a domain.
+    pub(super) async fn is_end_in_host(&self, host: &Connection, link: &Link) -> Result<bool, SysError> {
+        let (None, Some(id)) = (&link.alias, link.peer.and_then(|peer| peer.namespace)) else {
+            return Ok(link.alias.as_ref().is_some_and(|alias| self.layout.is_our_alias(alias)));
+        };
+        for domain in self.domains_left()?.into_iter().filter(|domain| !domain.is_host()) {
+            let Ok(namespace) = self.namespace(&domain) else { continue };
+            let known = link::namespace_id(host, &namespace).await;
+            let known = known
+                .map_err(|error| SysError::netlink(format!("ask how host knows the namespace of {domain}"), error))?;
+            if known == Some(id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn namespace_id(&self, found: &Found, other: &Found) -> Result<Option<i32>, SysError> {
