@@ -41,6 +41,10 @@ pub struct Network {
     pub rpki: Vec<RpkiCache>,
 }
 
+/// Link group of every interface that rdsup makes: the letters `rd` as a number. It is set atomically at creation, before any
+/// alias can be, and so filters know by it what else they know by name.
+pub const LINK_GROUP: u32 = 0x7264;
+
 impl Network {
     /// The domain of that name.
     pub fn domain(&self, name: &DomainName) -> Option<&Domain> {

@@ -45,9 +45,7 @@ pub use resets::{About, Negotiated, Reason, Reset, SessionEnd, Sessions, asked_f
 pub use stages::{Conflict, HOST_TAKEN_HINT, Missing, Plan, Stage, host_taken};
 pub use step::{Action, Step, Sysctl};
 
-/// Link group of every interface that rdsup makes: the letters `rd` as a number. It is set atomically at creation and so
-/// is the mark of ownership (the alias can only be set afterwards).
-pub const LINK_GROUP: u32 = 0x7264;
+pub use crate::model::LINK_GROUP;
 
 /// Route protocol (`rtm_protocol`, see `ip-route(8)`) of every route that rdsup installs itself, and address protocol of
 /// its addresses: the letter `r`. Unassigned in `linux/rtnetlink.h`.

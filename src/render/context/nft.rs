@@ -26,6 +26,8 @@ pub struct Nft {
     pub host: bool,
     /// Only for `host`: whether packets are forwarded between links and the machine's interfaces.
     pub forwarding: bool,
+    /// The group of every interface of a link, whatever its name.
+    pub group: u32,
     /// Every counter.
     pub counters: Vec<String>,
     /// The counter of interfaces that the file does not name.

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::context::{Nft, NftInterface, NftLink, NftMap, NftMapEntry, NftPair, NftPlace, NftSet};
 use super::error::{Problem, RenderError};
 use super::quote::{Quoted, refuse_control};
-use crate::model::{Domain, DomainName, Family, InterfaceName, Network};
+use crate::model::{Domain, DomainName, Family, InterfaceName, LINK_GROUP, Network};
 use crate::policy::{self, MARK_MASK, NUMBER_MASK, Reason};
 use matches::{keyword, mark, named, named_if_any};
 
@@ -91,6 +91,7 @@ pub(super) fn context(network: &Network, domain: &Domain) -> Result<Nft, Vec<Ren
         comment,
         host,
         forwarding: domain.forwarding,
+        group: LINK_GROUP,
         counters,
         other,
         sets,

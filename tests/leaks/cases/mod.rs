@@ -2,6 +2,7 @@
 
 mod answers;
 mod fences;
+mod host;
 mod interface;
 mod kernel;
 mod link;
@@ -39,6 +40,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         .chain(translated::FIRST_OFF)
         .chain(fences::CASES)
         .chain(answers::CASES)
+        .chain(host::CASES)
         .chain(kernel::CASES)
         .chain(sessions::CASES)
 }

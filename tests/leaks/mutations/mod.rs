@@ -1,6 +1,7 @@
 //! Protections that are switched off one at a time, each with the case that must then fail.
 
 mod answers;
+mod host;
 mod interface;
 mod kernel;
 mod link;
@@ -53,6 +54,7 @@ const TRANSLATE: &str = "nft/translate.hbs";
 const WIRE: &str = "nft/wire.hbs";
 const FLOWS: &str = "nft/flows.hbs";
 const DOMAIN: &str = "nft/domain.hbs";
+const HOST: &str = "nft/host.hbs";
 const BIRD_LINK: &str = "bird/link.hbs";
 const CHANNEL: &str = "bird/channel.hbs";
 const FAMILY: &str = "bird/family.hbs";
@@ -64,6 +66,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutation> {
     [
         link::MUTATIONS,
         interface::MUTATIONS,
+        host::MUTATIONS,
         answers::MUTATIONS,
         translated::MUTATIONS,
         routes::MUTATIONS,
