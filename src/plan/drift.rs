@@ -1,12 +1,11 @@
 //! What was found not to be as it should be, in words, told from the steps that mend it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use super::observed::{Observed, RouteSpec};
 use super::stages::Plan;
 use super::step::{Action, Step};
-use super::{LINK_GROUP, VethEnd};
+use super::{LINK_GROUP, Layout, VethEnd};
 use crate::model::{DomainName, InterfaceName};
 
 /// How many things of one kind are named; of more only the number is told.
@@ -92,11 +91,15 @@ impl Explained {
         match &step.action {
             Action::PublishNamespace => Some(("its name under /run/netns", String::new(), "was gone")),
             Action::MakeDirectory { .. } => Some(("its directory", String::new(), "was gone")),
-            Action::WriteFile { path, .. } if !self.bare.contains(domain) && !is_record(path) => {
+            Action::WriteFile { path, .. } if Layout::interface_of_record(path).is_some() => {
+                let name = Layout::interface_of_record(path).filter(|name| !self.has_made(domain, name))?;
+                Some(("what is remembered of interface", name.to_string(), "was lost"))
+            }
+            Action::WriteFile { path, .. } if !self.bare.contains(domain) => {
                 let there = seen.is_some_and(|seen| seen.files.contains_key(path));
                 Some(("file", path.display().to_string(), if there { "was altered" } else { "was gone" }))
             }
-            Action::RemovePath { path } if !is_record(path) => {
+            Action::RemovePath { path } if Layout::interface_of_record(path).is_none() => {
                 Some(("file", path.display().to_string(), "was left over"))
             }
             Action::LoadFilter { .. } => {
@@ -160,11 +163,6 @@ impl Explained {
             _ => None,
         }
     }
-}
-
-/// Whether a file tells what a claimed interface was like in the host.
-fn is_record(path: &Path) -> bool {
-    path.parent().is_some_and(|parent| parent.ends_with("interfaces"))
 }
 
 fn route_words(route: &RouteSpec) -> String {

@@ -15,16 +15,24 @@ impl Observed {
         match &step.action {
             Action::ResyncDaemon { .. } => {}
             Action::MakeDirectory { .. } => self.domain(name).directory = true,
-            Action::WriteFile { path, text, mode, .. } => match interface_of_record(path) {
+            Action::WriteFile { path, text, mode, .. } => match Layout::interface_of_record(path) {
                 Some(interface) => {
                     let record: InterfaceRecord = serde_json::from_str(text).expect("a record is JSON");
+                    if self.records.get(&interface) != Some(&record) {
+                        self.records_lost.extend(records_of(&interface));
+                    }
+                    self.records_lost.remove(path);
                     self.records.insert(interface, record);
                 }
                 None => drop(self.domain(name).files.insert(path.clone(), (text.to_string(), *mode))),
             },
             Action::RemovePath { path } => {
-                if let Some(interface) = interface_of_record(path) {
-                    self.records.remove(&interface);
+                if let Some(interface) = Layout::interface_of_record(path) {
+                    self.records_lost.insert(path.clone());
+                    if records_of(&interface).iter().all(|path| self.records_lost.contains(path)) {
+                        self.records.remove(&interface);
+                        self.records_lost.retain(|path| Layout::interface_of_record(path).as_ref() != Some(&interface));
+                    }
                 } else {
                     let domain = self.domain(name);
                     // `/run/rdsup/NAME`, and not a file in it or beside it.
@@ -154,7 +162,6 @@ impl Observed {
     }
 }
 
-fn interface_of_record(path: &std::path::Path) -> Option<InterfaceName> {
-    let in_records = path.parent().is_some_and(|parent| parent.ends_with("interfaces"));
-    in_records.then(|| InterfaceName::new(path.file_stem()?.to_str()?.to_owned()).ok()).flatten()
+fn records_of(interface: &InterfaceName) -> [std::path::PathBuf; 2] {
+    super::tests::layout().interface_record(interface)
 }

@@ -1,6 +1,6 @@
 //! Where things lie: every path and mark that more than one part of rdsup must agree on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::FileOwner;
 use crate::model::{DaemonKind, DaemonName, DomainName, InterfaceName, Link, Program};
@@ -118,9 +118,13 @@ impl Layout {
         self.state_dir.join("interfaces")
     }
 
-    /// What a claimed interface was like before.
-    pub fn interface_record(&self, interface: &InterfaceName) -> PathBuf {
-        self.interface_records().join(format!("{interface}.json"))
+    /// What a claimed interface was like before: where that is kept over a reboot, and the copy for when the state directory is
+    /// lost meanwhile. No domain has a directory of the copy's name.
+    pub fn interface_record(&self, interface: &InterfaceName) -> [PathBuf; 2] {
+        [
+            self.interface_records().join(format!("{interface}.json")),
+            self.run_dir.join(format!("interface.{interface}.json")),
+        ]
     }
 
     /// The directories of one domain with their modes and owners, parents first.
@@ -144,6 +148,14 @@ impl Layout {
     /// Whether an alias says that the interface belongs to this run directory.
     pub fn is_our_alias(&self, alias: &str) -> bool {
         alias.starts_with(&self.alias_prefix())
+    }
+
+    /// The interface that a file of either kind tells of, if it has the name of one.
+    pub fn interface_of_record(path: &Path) -> Option<InterfaceName> {
+        let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
+        let in_records = path.parent().is_some_and(|parent| parent.ends_with("interfaces"));
+        let name = if in_records { name } else { name.strip_prefix("interface.")? };
+        InterfaceName::new(name).ok()
     }
 
     fn alias_prefix(&self) -> String {

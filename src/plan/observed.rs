@@ -16,8 +16,10 @@ use crate::model::{DaemonKind, DomainName, InterfaceName};
 pub struct Observed {
     /// Every domain asked for or found, `host` always included.
     pub domains: BTreeMap<DomainName, ObservedDomain>,
-    /// What is remembered of claimed interfaces, from the state directory.
+    /// What is remembered of claimed interfaces, from the state directory or the run directory.
     pub records: BTreeMap<InterfaceName, InterfaceRecord>,
+    /// Files with the same that are not there, or say something else.
+    pub records_lost: BTreeSet<PathBuf>,
     /// What others have in the machine's own namespace.
     pub host: ObservedHost,
 }

@@ -1,7 +1,7 @@
 //! The difference between what should be there and what is, as ordered steps.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::desired::{Desired, DesiredDomain, DesiredInterface, DesiredVeth, InterfaceKind, VethEnd};
 use super::host::FORWARDING_MEANS;
@@ -65,6 +65,7 @@ impl<'a> Planner<'a> {
         for veth in &desired.veths {
             planner.veth(veth);
         }
+        planner.remember();
         planner.host_conflicts();
         planner
     }
@@ -255,19 +256,30 @@ impl<'a> Planner<'a> {
             addresses: link.addresses.iter().filter(|address| !is_link_local(address)).copied().collect(),
             routes: link.routes.clone(),
         };
-        let text = serde_json::to_string_pretty(&record).unwrap_or_default();
-        let (path, mode) = (self.layout.interface_record(name), 0o600);
-        let write = Action::WriteFile { path, text: text.into(), mode, owner: FileOwner::Root };
         // A bare interface with a record lost its addresses to an earlier claim: the record tells what it really had.
         let stripped = !link.up && record_is_bare(link);
         if !(stripped && self.record_of(domain, name).is_some()) {
-            self.push(Stage::Files, domain, wanted.origin, write);
+            for path in self.layout.interface_record(name) {
+                self.push(Stage::Files, domain, wanted.origin, write_record(path, &record));
+            }
         }
         let has_default = record.routes.iter().any(|route| route.to.prefix_len() == 0);
         let cause = has_default.then_some(HAS_DEFAULT);
         let claim = Action::ClaimInterface { name: name.clone() };
         self.push_if_because(Stage::Links, domain, wanted.origin, claim, cause);
         true
+    }
+
+    /// Writes again what is lost of the records of interfaces that are claimed.
+    fn remember(&mut self) {
+        for (name, record) in &self.observed.records {
+            let is_claimed =
+                self.seen(&record.domain).links.contains_key(name) && self.end_is_wanted(&record.domain, name);
+            let paths = self.layout.interface_record(name).into_iter();
+            for path in paths.filter(|path| is_claimed && self.observed.records_lost.contains(path)) {
+                self.push(Stage::Notes, &record.domain, Origin::default(), write_record(path, record));
+            }
+        }
     }
 
     /// Brings an interface to its alias, sysctls, MTU, addresses and up state. `seen` is `None` for one that this plan
@@ -352,6 +364,11 @@ impl<'a> Planner<'a> {
         let end = &veth.ends[0];
         self.desired.domains.get(&end.domain)?.interfaces.get(&end.interface)?.mtu
     }
+}
+
+fn write_record(path: PathBuf, record: &InterfaceRecord) -> Action {
+    let text = serde_json::to_string_pretty(record).unwrap_or_default();
+    Action::WriteFile { path, text: text.into(), mode: 0o600, owner: FileOwner::Root }
 }
 
 /// Why a claim deserves a second look.

@@ -99,7 +99,9 @@ impl<'a> Planner<'a> {
                 self.push(stage, &host, none, Action::AddRoute(route.clone()));
             }
         }
-        self.push(stage, &host, none, Action::RemovePath { path: self.layout.interface_record(name) });
+        for path in self.layout.interface_record(name) {
+            self.push(stage, &host, none, Action::RemovePath { path });
+        }
     }
 
     /// A domain of ours that nothing asks for any more.

@@ -41,6 +41,8 @@ pub enum Stage {
     Routes,
     /// Daemons start or read their configuration again.
     Daemons,
+    /// What is remembered and was lost is written again; nothing builds upon that.
+    Notes,
 }
 
 impl Stage {
@@ -59,6 +61,7 @@ impl Stage {
             Self::Addresses => "addresses, then up",
             Self::Routes => "routes",
             Self::Daemons => "routing daemons",
+            Self::Notes => "what is remembered",
         }
     }
 }

@@ -196,6 +196,27 @@ fn an_interface_whose_record_is_lost_goes_back_to_the_host_all_the_same_and_is_n
 }
 
 #[test]
+fn one_of_the_two_records_of_an_interface_is_enough_and_the_other_is_written_again() {
+    let (desired, mut observed) = with_claimed_interface();
+    let up = plan(&desired, &observed, &layout()).unwrap();
+    carry_out(&mut observed, &up);
+    let paths = layout().interface_record(&interface("eth1"));
+    assert!(DomainName::new(paths[1].file_name().unwrap().to_str().unwrap()).is_err(), "a domain has this directory");
+    for path in paths {
+        assert_eq!(Layout::interface_of_record(&path), Some(interface("eth1")));
+        observed.records_lost.insert(path.clone());
+        let repair = plan(&desired, &observed, &layout()).unwrap();
+        assert_eq!(lines(&repair), [format!("install -m 0600 /dev/stdin {}", path.display())]);
+        let found = super::found(&repair, &observed);
+        assert_eq!(found[&name("private")], ["what is remembered of interface eth1 was lost"]);
+        carry_out(&mut observed, &repair);
+    }
+    assert!(plan(&desired, &observed, &layout()).unwrap().is_empty());
+    assert_eq!(Layout::interface_of_record("/run/rdsup/generation.json".as_ref()), None);
+    assert_eq!(Layout::interface_of_record("/run/rdsup/private/bird.json".as_ref()), None);
+}
+
+#[test]
 fn daemons_stop_before_links_go_down_and_links_before_namespaces() {
     let mut observed = Observed::default();
     let up = plan(&three_domains(), &observed, &layout()).unwrap();
@@ -368,6 +389,7 @@ pub(super) enum Damage {
     Daemon,
     Files,
     ExtraLink,
+    Record(usize),
 }
 
 pub(super) fn damage() -> impl Strategy<Value = (usize, Damage)> {
@@ -384,6 +406,7 @@ pub(super) fn damage() -> impl Strategy<Value = (usize, Damage)> {
         Just(Damage::Daemon),
         Just(Damage::Files),
         Just(Damage::ExtraLink),
+        (0..2usize).prop_map(Damage::Record),
     ];
     (0..3usize, kinds)
 }
@@ -434,6 +457,13 @@ pub(super) fn inflict(observed: &mut Observed, victim: usize, damage: &Damage) {
         Damage::Routes => domain.routes.clear(),
         Damage::Daemon => domain.daemon = super::ObservedDaemon::Stopped,
         Damage::Files => domain.files.clear(),
+        Damage::Record(n) => {
+            let [first, second] = layout().interface_record(&interface("eth1"));
+            let (lost, other) = if *n == 0 { (first, second) } else { (second, first) };
+            if observed.records.contains_key("eth1") && !observed.records_lost.contains(&other) {
+                observed.records_lost.insert(lost);
+            }
+        }
         Damage::ExtraLink => {
             let alias = Some("rdsup /run/rdsup link old".to_owned());
             let link = ObservedLink { group: super::LINK_GROUP, alias, up: true, ..ObservedLink::default() };

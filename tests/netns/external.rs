@@ -1,6 +1,6 @@
 //! External BGP neighbors over a claimed interface, against a plain BIRD.
 
-use crate::machine::{CONFIG, Machine, RDSUP, SOON, eventually};
+use crate::machine::{CONFIG, Machine, RDSUP, SOON, eventually, words};
 
 /// A domain with an upstream on `up0`, spoken to over both families.
 pub const EDGE: &str = r#"
@@ -144,10 +144,13 @@ fn a_wrong_password_gives_no_session_and_the_secret_is_printed_nowhere() {
     assert_eq!(readable, "", "the password is in a file that everyone can read");
 }
 
+/// What an interface has that is given back.
+const AS_IT_WAS: &str = "ip -o link show dev up0 | sed 's/^[0-9]*: //'; ip -o address show dev up0 scope global | sed 's/^[0-9]*: //'; ip route; ip -6 route show 2001:db8:ffff::/64";
+
 #[test]
 fn a_claimed_interface_is_given_back_at_stop_as_it_was() {
     let machine = machine(EDGE, UPSTREAM);
-    let before = machine.sh("ip -o link show dev up0 | sed 's/^[0-9]*: //'; ip -o address show dev up0 scope global | sed 's/^[0-9]*: //'; ip route; ip -6 route show 2001:db8:ffff::/64");
+    let before = machine.sh(AS_IT_WAS);
     assert!(before.contains("100.100.0.0/16"), "{before}");
     machine.start();
     assert!(!machine.line("ip -o link").contains("up0"), "up0 is still in the host");
@@ -155,7 +158,7 @@ fn a_claimed_interface_is_given_back_at_stop_as_it_was() {
     machine.signal_supervisor("KILL");
     machine.start();
     machine.stop();
-    let after = machine.sh("ip -o link show dev up0 | sed 's/^[0-9]*: //'; ip -o address show dev up0 scope global | sed 's/^[0-9]*: //'; ip route; ip -6 route show 2001:db8:ffff::/64");
+    let after = machine.sh(AS_IT_WAS);
     assert_eq!(after, before);
     assert!(machine.run(&["ping", "-n", "-c", "1", "-W", "1", "203.0.113.1"]).status.success());
 }
@@ -176,10 +179,36 @@ fn an_interface_that_was_down_in_the_host_is_down_there_again_and_stopping_twice
 }
 
 #[test]
+fn an_interface_is_given_back_as_it_was_though_the_state_directory_or_the_run_directory_is_lost() {
+    let machine = machine(EDGE, UPSTREAM);
+    let before = machine.sh(AS_IT_WAS);
+    let records = "/var/lib/rdsup/interfaces/up0.json /run/rdsup/interface.up0.json";
+    let mode = |file: &str| machine.line(&format!("stat -c %a:%u {file}"));
+    machine.rdsup("start --detach").ok();
+    for (lost, files) in [("/var/lib/rdsup", "/var/lib/rdsup"), ("its copy", "/run/rdsup/interface.up0.json")] {
+        machine.line(&format!("rm -rf {files}"));
+        eventually(SOON, &format!("{lost} is filled again"), || {
+            machine.run(&words(&format!("ls {records}"))).status.success()
+        });
+        assert!(words(records).into_iter().all(|file| mode(file) == "600:0\n"));
+    }
+    machine.unattended();
+    for lost in ["/var/lib/rdsup", "/run/rdsup/interface.up0.json"] {
+        machine.line(&format!("rm -rf {lost}"));
+        machine.stop();
+        assert_eq!(machine.sh(AS_IT_WAS), before, "without {lost}");
+        assert!(!machine.run(&words(&format!("ls {records}"))).stdout.contains("up0"), "a record is left");
+        machine.rdsup("start --detach").ok();
+        machine.unattended();
+    }
+}
+
+#[test]
 fn an_interface_whose_record_is_lost_is_given_back_and_stop_says_what_it_could_not_restore() {
     let machine = machine(EDGE, UPSTREAM);
     machine.rdsup("start --detach").ok();
-    machine.line("rm -rf /var/lib/rdsup");
+    machine.unattended();
+    machine.sh("rm -rf /var/lib/rdsup /run/rdsup/interface.*");
     let said = machine.rdsup("stop");
     assert!(said.status.success() && said.stderr.contains("up0 goes back to the host without the addresses"), "{said}");
     assert!(machine.line("ip -o link show dev up0").contains("up0"));

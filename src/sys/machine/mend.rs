@@ -77,7 +77,7 @@ impl Machine {
     /// Takes down what leads into a domain: its links, and the interfaces that it claimed. In the host others' interfaces stay.
     pub async fn close(&self, domain: &DomainName) -> Result<(), SysError> {
         let failed = |error| SysError::netlink(format!("take down what leads into {domain}"), error);
-        let claimed = self.interface_records()?;
+        let (claimed, _) = self.interface_records()?;
         let connection = self.connection(domain).await?;
         let links = link::dump(&connection).await.map_err(failed)?;
         let mut result = Ok(());

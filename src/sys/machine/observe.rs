@@ -9,8 +9,8 @@ use super::host::BIRDS;
 use super::{Machine, records};
 use crate::model::{DaemonKind, DaemonName, DomainName, InterfaceName, Program};
 use crate::plan::{
-    Desired, DesiredDomain, InterfaceKind, InterfaceRecord, LINK_GROUP, NamespaceState, Observed, ObservedDaemon,
-    ObservedDomain, ObservedLink, ROUTE_PROTOCOL, RouteSpec,
+    Desired, DesiredDomain, InterfaceKind, InterfaceRecord, LINK_GROUP, Layout, NamespaceState, Observed,
+    ObservedDaemon, ObservedDomain, ObservedLink, ROUTE_PROTOCOL, RouteSpec,
 };
 use crate::sys::netlink::link::Link;
 use crate::sys::netlink::{NetlinkError, address, link, route};
@@ -38,7 +38,7 @@ impl Machine {
         let mut names: BTreeSet<DomainName> = desired.domains.keys().cloned().collect();
         names.extend(DomainName::new(DomainName::HOST));
         names.extend(self.domains_left()?);
-        let records = self.interface_records()?;
+        let (records, records_lost) = self.interface_records()?;
         // An interface that was given back may still have to get its addresses again.
         let mut physical: BTreeSet<InterfaceName> = records.keys().cloned().collect();
         physical.extend(desired.domains.values().flat_map(physical_of));
@@ -58,7 +58,7 @@ impl Machine {
             }
         }
         let host = self.observe_host(desired, &domains).await?;
-        Ok(Observed { domains, records, host })
+        Ok(Observed { domains, records, records_lost, host })
     }
 
     /// Domains that have a directory of ours in the run directory.
@@ -226,16 +226,23 @@ impl Machine {
             .unwrap_or_default()
     }
 
-    pub(super) fn interface_records(&self) -> Result<BTreeMap<InterfaceName, InterfaceRecord>, SysError> {
-        let directory = self.layout.interface_records();
-        let paths = files::list(&directory).map_err(|error| SysError::path("read", &directory, error))?;
-        Ok(paths
-            .into_iter()
-            .filter_map(|path| {
-                let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
-                Some((InterfaceName::new(name).ok()?, records::read(&path)?))
-            })
-            .collect())
+    /// What is remembered of claimed interfaces, and which files should say so and do not.
+    pub(super) fn interface_records(
+        &self,
+    ) -> Result<(BTreeMap<InterfaceName, InterfaceRecord>, BTreeSet<PathBuf>), SysError> {
+        let mut names = BTreeSet::new();
+        for directory in [self.layout.interface_records(), self.layout.run_dir.clone()] {
+            let paths = files::list(&directory).map_err(|error| SysError::path("read", &directory, error))?;
+            names.extend(paths.iter().filter_map(|path| Layout::interface_of_record(path)));
+        }
+        let (mut records, mut lost) = (BTreeMap::new(), BTreeSet::new());
+        for name in names {
+            let found = self.layout.interface_record(&name).map(|path| (records::read::<InterfaceRecord>(&path), path));
+            let Some(record) = found.iter().find_map(|(record, _)| record.clone()) else { continue };
+            lost.extend(found.into_iter().filter(|(it, _)| it.as_ref() != Some(&record)).map(|(_, path)| path));
+            records.insert(name, record);
+        }
+        Ok((records, lost))
     }
 }
 
