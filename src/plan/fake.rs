@@ -92,13 +92,12 @@ impl Observed {
             }
             Action::ClaimInterface { name: interface } => {
                 let link = self.domain(&Layout::host()).links.remove(interface).expect("the host has it");
-                self.domain(name)
-                    .links
-                    .insert(interface.clone(), ObservedLink { mtu: link.mtu, ..ObservedLink::default() });
+                let link = ObservedLink { mtu: link.mtu, hardware: link.hardware, ..ObservedLink::default() };
+                self.domain(name).links.insert(interface.clone(), link);
             }
             Action::ReturnInterface { name: interface } => {
                 let link = self.domain(name).links.remove(interface).expect("the domain has it");
-                let link = ObservedLink { mtu: link.mtu, ..ObservedLink::default() };
+                let link = ObservedLink { mtu: link.mtu, hardware: link.hardware, ..ObservedLink::default() };
                 self.domain(&Layout::host()).links.insert(interface.clone(), link);
             }
             Action::SetAlias { name: interface, alias } => self.link(name, interface).alias = Some(alias.clone()),

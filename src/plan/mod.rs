@@ -41,6 +41,7 @@ pub use observed::{
     ObservedLink, RouteSpec,
 };
 pub use planner::plan;
+pub use removal::lost_interfaces;
 pub use resets::{About, Negotiated, Reason, Reset, SessionEnd, Sessions, asked_for_resets, resets};
 pub use stages::{Conflict, HOST_TAKEN_HINT, Missing, Plan, Stage, host_taken};
 pub use step::{Action, Step, Sysctl};

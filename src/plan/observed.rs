@@ -99,6 +99,8 @@ pub struct ObservedLink {
     pub up: bool,
     /// The MTU.
     pub mtu: u32,
+    /// The hardware address that it was made with, or has; nothing where it has none.
+    pub hardware: Option<String>,
     /// All its addresses.
     pub addresses: BTreeSet<IpNet>,
     /// Those of them that carry [`ROUTE_PROTOCOL`] as their address protocol (`IFA_PROTO`): rdsup added them.
@@ -142,6 +144,25 @@ pub struct InterfaceRecord {
     pub addresses: BTreeSet<IpNet>,
     /// Its routes, connected ones apart.
     pub routes: BTreeSet<RouteSpec>,
+    /// Its hardware address, by which it is known from another one that gets its name; nothing where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
+}
+
+impl InterfaceRecord {
+    /// Whether an interface of the same name can be the one that this tells of.
+    pub fn is_about(&self, link: &ObservedLink) -> bool {
+        self.hardware.is_none() || link.hardware.is_none() || self.hardware == link.hardware
+    }
+}
+
+/// For people, where nothing can be done with it any more.
+impl fmt::Display for InterfaceRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, MTU {}", if self.up { "up" } else { "down" }, self.mtu)?;
+        self.addresses.iter().try_for_each(|address| write!(f, ", {address}"))?;
+        self.routes.iter().try_for_each(|route| write!(f, ", route {route}"))
+    }
 }
 
 /// A route of the main table.

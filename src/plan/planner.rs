@@ -255,10 +255,11 @@ impl<'a> Planner<'a> {
             mtu: link.mtu,
             addresses: link.addresses.iter().filter(|address| !is_link_local(address)).copied().collect(),
             routes: link.routes.clone(),
+            hardware: link.hardware.clone(),
         };
         // A bare interface with a record lost its addresses to an earlier claim: the record tells what it really had.
         let stripped = !link.up && record_is_bare(link);
-        if !(stripped && self.record_of(domain, name).is_some()) {
+        if !(stripped && self.record_of(domain, name, link).is_some()) {
             for path in self.layout.interface_record(name) {
                 self.push(Stage::Files, domain, wanted.origin, write_record(path, &record));
             }

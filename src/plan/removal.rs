@@ -1,6 +1,8 @@
 //! Planning what goes away: links that nothing asks for, claimed interfaces on their way back, whole domains.
 
-use super::observed::{InterfaceRecord, NamespaceState, ObservedDaemon, ObservedDomain, ObservedLink};
+use super::observed::{
+    InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedLink, RouteSpec,
+};
 use super::planner::Planner;
 use super::stages::Stage;
 use super::step::Action;
@@ -16,8 +18,8 @@ impl<'a> Planner<'a> {
             }
             if self.is_ours(name, link) {
                 self.drop_link(name, interface, link);
-            } else if let Some(record) = self.record_of(name, interface) {
-                self.give_back(name, interface, link, record);
+            } else if let Some((known_as, record)) = self.record_for(name, interface, link) {
+                self.give_back(name, interface, link, (known_as, record));
             }
         }
     }
@@ -31,8 +33,34 @@ impl<'a> Planner<'a> {
         link.group == LINK_GROUP && (is_marked || is_new())
     }
 
-    pub(super) fn record_of(&self, domain: &DomainName, interface: &InterfaceName) -> Option<&'a InterfaceRecord> {
-        self.observed.records.get(interface).filter(|record| &record.domain == domain)
+    pub(super) fn record_of(
+        &self,
+        domain: &DomainName,
+        interface: &InterfaceName,
+        link: &ObservedLink,
+    ) -> Option<&'a InterfaceRecord> {
+        self.observed.records.get(interface).filter(|record| &record.domain == domain && record.is_about(link))
+    }
+
+    /// What tells of an interface that nothing asks for in a domain, and under which name: somebody may have renamed it there.
+    fn record_for(
+        &self,
+        domain: &DomainName,
+        interface: &InterfaceName,
+        link: &ObservedLink,
+    ) -> Option<(&'a InterfaceName, &'a InterfaceRecord)> {
+        if let Some(record) = self.record_of(domain, interface, link) {
+            return Some((self.observed.records.get_key_value(interface)?.0, record));
+        }
+        let is_gone = |name: &InterfaceName| {
+            !self.end_is_wanted(domain, name)
+                && [domain, &Layout::host()].into_iter().all(|it| !self.seen(it).links.contains_key(name))
+        };
+        let was = |(name, record): &(&InterfaceName, &InterfaceRecord)| {
+            &record.domain == domain && record.hardware == link.hardware && is_gone(name)
+        };
+        let renamed = link.hardware.is_some() && outlives_its_namespace(interface, link);
+        self.observed.records.iter().find(|it| renamed && was(it))
     }
 
     pub(super) fn drop_link(&mut self, domain: &DomainName, interface: &InterfaceName, link: &ObservedLink) {
@@ -57,20 +85,23 @@ impl<'a> Planner<'a> {
         self.desired.domains.get(domain).is_some_and(|wanted| wanted.interfaces.contains_key(interface))
     }
 
-    /// A claimed interface goes back to the host and gets there what it had.
-    pub(super) fn give_back(
+    /// A claimed interface goes back to the host and gets there what it had, under the name that it has now. The record has
+    /// the one that it had then.
+    fn give_back(
         &mut self,
         domain: &DomainName,
         name: &InterfaceName,
         link: &ObservedLink,
-        record: &InterfaceRecord,
+        (known_as, record): (&InterfaceName, &InterfaceRecord),
     ) {
         let none = Origin::default();
         if link.up {
             self.push(Stage::Unlink, domain, none, Action::SetDown { name: name.clone() });
         }
-        self.push(Stage::RemoveLinks, domain, none, Action::ReturnInterface { name: name.clone() });
-        self.restore(name, record);
+        let cause = (name != known_as).then(|| format!("it was {known_as} when it was claimed"));
+        let back = Action::ReturnInterface { name: name.clone() };
+        self.push_if_because(Stage::RemoveLinks, domain, none, back, cause.as_deref());
+        self.restore(name, known_as, record);
     }
 
     /// An interface that somebody put here, or whose record is lost. It would go down with the namespace; in the host it is
@@ -85,7 +116,7 @@ impl<'a> Planner<'a> {
         self.bare.push(name.clone());
     }
 
-    pub(super) fn restore(&mut self, name: &InterfaceName, record: &InterfaceRecord) {
+    fn restore(&mut self, name: &InterfaceName, known_as: &InterfaceName, record: &InterfaceRecord) {
         let none = Origin::default();
         let host = Layout::host();
         let stage = Stage::Restore;
@@ -96,10 +127,11 @@ impl<'a> Planner<'a> {
         if record.up {
             self.push(stage, &host, none, Action::SetUp { name: name.clone() });
             for route in &record.routes {
-                self.push(stage, &host, none, Action::AddRoute(route.clone()));
+                let dev = route.dev.as_ref().map(|_| name.clone());
+                self.push(stage, &host, none, Action::AddRoute(RouteSpec { dev, ..route.clone() }));
             }
         }
-        for path in self.layout.interface_record(name) {
+        for path in self.layout.interface_record(known_as) {
             self.push(stage, &host, none, Action::RemovePath { path });
         }
     }
@@ -140,8 +172,8 @@ impl<'a> Planner<'a> {
             for (interface, link) in &seen.links {
                 if self.is_ours(name, link) {
                     self.drop_link(name, interface, link);
-                } else if let Some(record) = self.record_of(name, interface) {
-                    self.give_back(name, interface, link, record);
+                } else if let Some((known_as, record)) = self.record_for(name, interface, link) {
+                    self.give_back(name, interface, link, (known_as, record));
                 } else if outlives_its_namespace(interface, link) {
                     self.give_back_bare(name, interface, link);
                 }
@@ -170,13 +202,30 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|(name, record)| {
                 let elsewhere = self.seen(&record.domain).links.contains_key(*name);
-                host.links.contains_key(*name) && !elsewhere && !self.end_is_wanted(&record.domain, name)
+                let is_back = host.links.get(*name).is_some_and(|link| record.is_about(link));
+                is_back && !elsewhere && !self.end_is_wanted(&record.domain, name)
             })
             .collect();
         for (name, record) in returned {
-            self.restore(name, record);
+            self.restore(name, name, record);
         }
     }
+}
+
+/// Interfaces of which something is remembered and that are neither in the host nor in the domain that claimed them: under its
+/// name there may be another one.
+pub fn lost_interfaces(observed: &Observed) -> Vec<(&InterfaceName, &InterfaceRecord)> {
+    let is_in = |domain: &DomainName, name: &InterfaceName, record: &InterfaceRecord| {
+        observed.domains.get(domain).is_some_and(|seen| {
+            // What is in a foreign namespace is not known.
+            (!domain.is_host() && matches!(seen.namespace, NamespaceState::Foreign(_)))
+                || seen.links.get(name).is_some_and(|link| record.is_about(link))
+        })
+    };
+    let is_lost = |(name, record): &(&InterfaceName, &InterfaceRecord)| {
+        !is_in(&Layout::host(), name, record) && !is_in(&record.domain, name, record)
+    };
+    observed.records.iter().filter(is_lost).collect()
 }
 
 /// Hardware, or a veth whose other end is in none of our domains. What else is in a namespace was made in it.

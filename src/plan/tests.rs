@@ -103,6 +103,7 @@ pub(super) fn with_claimed_interface() -> (Desired, Observed) {
     let link = ObservedLink {
         up: true,
         mtu: 1500,
+        hardware: Some("02:00:00:00:00:01".to_owned()),
         addresses: BTreeSet::from(["10.0.0.2/24".parse().unwrap()]),
         routes: BTreeSet::from([route]),
         ..ObservedLink::default()
@@ -193,6 +194,55 @@ fn an_interface_whose_record_is_lost_goes_back_to_the_host_all_the_same_and_is_n
     assert_eq!(down.bare, [interface("eth1")]);
     carry_out(&mut observed, &down);
     assert!(observed.domains[&Layout::host()].links.contains_key("eth1"));
+}
+
+#[test]
+fn an_interface_that_was_renamed_in_its_domain_gets_back_what_it_had_under_its_new_name() {
+    let (desired, mut observed) = with_claimed_interface();
+    let before = observed.domains[&Layout::host()].links["eth1"].clone();
+    let up = plan(&desired, &observed, &layout()).unwrap();
+    carry_out(&mut observed, &up);
+    let private = observed.domains.get_mut(&name("private")).unwrap();
+    let renamed = private.links.remove("eth1").unwrap();
+    private.links.insert(interface("foo0"), renamed);
+    // As long as the file asks for it, it is where it should be.
+    let meanwhile = plan(&desired, &observed, &layout()).unwrap();
+    assert!(!lines(&meanwhile).iter().any(|line| line.contains("foo0")), "{:#?}", lines(&meanwhile));
+    let down = plan(&Desired::default(), &observed, &layout()).unwrap();
+    assert!(down.bare.is_empty());
+    carry_out(&mut observed, &down);
+    let host = &observed.domains[&Layout::host()].links;
+    let after = &host["foo0"];
+    assert_eq!((host.len(), after.up, &after.addresses), (1, before.up, &before.addresses));
+    let devices: Vec<_> = after.routes.iter().map(|route| route.dev.clone()).collect();
+    assert_eq!(devices, [Some(interface("foo0"))]);
+    assert!(observed.records.is_empty() && super::lost_interfaces(&observed).is_empty());
+}
+
+#[test]
+fn a_record_is_used_for_no_other_interface_than_that_it_is_about() {
+    let (desired, mut observed) = with_claimed_interface();
+    let up = plan(&desired, &observed, &layout()).unwrap();
+    carry_out(&mut observed, &up);
+    let private = observed.domains.get_mut(&name("private")).unwrap();
+    let claimed = private.links.remove("eth1").unwrap();
+    let other = ObservedLink { hardware: Some("02:00:00:00:00:02".to_owned()), mtu: 1400, ..claimed.clone() };
+    let stopped = |here: Option<&ObservedLink>, there: Option<&ObservedLink>| {
+        let mut observed = observed.clone();
+        for (domain, link) in [(Layout::host(), here), (name("private"), there)] {
+            let links = &mut observed.domains.get_mut(&domain).unwrap().links;
+            links.extend(link.map(|link| (interface("eth1"), link.clone())));
+        }
+        let down = plan(&Desired::default(), &observed, &layout()).unwrap();
+        carry_out(&mut observed, &down);
+        let is_lost = !super::lost_interfaces(&observed).is_empty();
+        (down.steps().any(|step| step.to_string().starts_with("ip address add 10.0.0.2/24")), down.bare.len(), is_lost)
+    };
+    assert_eq!(stopped(None, Some(&claimed)), (true, 0, false), "in its domain");
+    assert_eq!(stopped(Some(&claimed), None), (true, 0, false), "back in the host");
+    assert_eq!(stopped(None, Some(&other)), (false, 1, true), "another one in its domain");
+    assert_eq!(stopped(Some(&other), None), (false, 0, true), "another one in the host");
+    assert_eq!(stopped(None, None), (false, 0, true), "gone");
 }
 
 #[test]

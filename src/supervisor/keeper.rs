@@ -13,7 +13,9 @@ use super::processes::Processes;
 use super::repair::{self, Repairs};
 use super::report::count;
 use crate::model::{DaemonName, DomainName, Program};
-use crate::plan::{Action, Conflict, Desired, Layout, Observed, ObservedDomain, Plan, Stage, Step, plan, plan_around};
+use crate::plan::{
+    Action, Conflict, Desired, Layout, Observed, ObservedDomain, Plan, Stage, Step, lost_interfaces, plan, plan_around,
+};
 use crate::sys::{Machine, SysError, fault};
 
 /// How long daemons may take to become ready before `start` goes on without them.
@@ -23,6 +25,10 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const STARTS: u32 = 3;
 /// How long the kernel may take to tell how a process ended that is over.
 const END_KNOWN_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long an interface may take to come back to the host when its namespace is gone, and how often it is looked for.
+const RETURNS_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Hands for Machine {
     async fn execute(&self, step: &Step) -> Result<(), String> {
@@ -132,9 +138,47 @@ impl Keeper {
 
     /// Takes everything down.
     pub async fn tear_down(&mut self) -> Result<Applied, KeepError> {
-        let applied = self.bring_to(Desired::default(), Reason::Order).await?;
+        let mut applied = self.bring_to(Desired::default(), Reason::Order).await?;
         self.desired = Desired::default();
+        if applied.problems.is_empty() {
+            self.forget_lost(&mut applied).await?;
+        }
         Ok(applied)
+    }
+
+    /// Nothing is remembered of interfaces that are nowhere when everything is down: who uses the name next must not get what
+    /// they had. One whose namespace went away under it comes back to the host a moment later.
+    async fn forget_lost(&mut self, applied: &mut Applied) -> Result<(), KeepError> {
+        let begun = Instant::now();
+        let mut waited = false;
+        loop {
+            let observed = self.observe(&Desired::default()).await?;
+            let mut lost = lost_interfaces(&observed);
+            // A namespace of the domain's name that is not ours may have it.
+            lost.retain(|(_, record)| self.machine.namespace(&record.domain).is_err());
+            if lost.is_empty() && !waited {
+                return Ok(());
+            }
+            if lost.is_empty() || begun.elapsed() > RETURNS_WITHIN {
+                for (name, record) in lost {
+                    self.machine.forget_interface(name)?;
+                    let words = format!(
+                        "interface {name} of domain {} is gone; forgotten is what it had in the host: {record}",
+                        record.domain
+                    );
+                    tracing::warn!("{words}");
+                    applied.notes.push(words);
+                }
+                break;
+            }
+            waited = true;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let rest = self.bring_to(Desired::default(), Reason::Order).await?;
+        applied.done += rest.done;
+        applied.notes.extend(rest.notes);
+        applied.problems.extend(rest.problems);
+        Ok(())
     }
 
     async fn bring_to(&mut self, desired: Desired, reason: Reason) -> Result<Applied, KeepError> {

@@ -204,6 +204,51 @@ fn an_interface_is_given_back_as_it_was_though_the_state_directory_or_the_run_di
 }
 
 #[test]
+fn an_interface_that_was_renamed_in_its_domain_is_given_back_once_and_is_the_admins_from_then_on() {
+    let machine = machine(EDGE, UPSTREAM);
+    let before = machine.sh(AS_IT_WAS);
+    machine.rdsup("start --detach").ok();
+    machine.unattended();
+    let rename = |run: &str, from: &str, to: &str| {
+        machine.sh(&format!("{run} link set {from} down; {run} link set {from} name {to}; {run} link set {to} up"));
+    };
+    rename("ip -n edge", "up0", "foo0");
+    machine.stop();
+    assert_eq!(machine.sh(&AS_IT_WAS.replace("up0", "foo0")), before.replace("up0", "foo0"));
+    machine.sh("ip address flush dev foo0");
+    rename("ip", "foo0", "up0");
+    machine.sh("ip link set up0 mtu 1400; ip address add 10.1.1.1/24 dev up0");
+    let admins = machine.sh(AS_IT_WAS);
+    machine.stop();
+    assert_eq!(machine.sh(AS_IT_WAS), admins);
+}
+
+#[test]
+fn what_an_interface_had_is_forgotten_when_it_is_nowhere_at_the_end_and_no_namesake_gets_it() {
+    let machine = machine(EDGE, UPSTREAM);
+    machine.rdsup("start --detach").ok();
+    machine.sh("ip netns add elsewhere; ip -n edge link set up0 netns elsewhere");
+    let said = machine.rdsup("stop");
+    assert!(said.status.success(), "{said}");
+    let words =
+        "interface up0 of domain edge is gone; forgotten is what it had in the host: up, MTU 1480, 203.0.113.2/30";
+    assert!(said.stderr.contains(words), "{said}");
+    machine
+        .sh("ip -n elsewhere link set up0 netns $$; ip link set up0 mtu 1400 up; ip address add 10.1.1.1/24 dev up0");
+    let admins = machine.sh(AS_IT_WAS);
+    machine.stop();
+    assert_eq!(machine.sh(AS_IT_WAS), admins);
+    // Nor does another one of that name, whose record was kept because nobody stopped it to the end.
+    machine.rdsup("start --detach").ok();
+    machine.signal_supervisor("KILL");
+    machine.sh("ip -n edge link set up0 netns elsewhere; ip link add up0 type veth peer name up1; ip link set up0 up
+         ip address add 10.2.2.2/24 dev up0");
+    let namesake = machine.sh(AS_IT_WAS);
+    machine.stop();
+    assert_eq!(machine.sh(AS_IT_WAS), namesake);
+}
+
+#[test]
 fn an_interface_whose_record_is_lost_is_given_back_and_stop_says_what_it_could_not_restore() {
     let machine = machine(EDGE, UPSTREAM);
     machine.rdsup("start --detach").ok();

@@ -164,6 +164,7 @@ impl Machine {
                     alias: link.alias.clone(),
                     up: link.up,
                     mtu: link.mtu,
+                    hardware: link.hardware.clone(),
                     addresses: of_link().map(|address| address.address).collect(),
                     own_addresses: of_link().filter(|address| address.own).map(|address| address.address).collect(),
                     ..ObservedLink::default()

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
-use crate::model::{DaemonName, DomainName, Program};
+use crate::model::{DaemonName, DomainName, InterfaceName, Program};
 use crate::sys::process::ProcessRecord;
 use crate::sys::{SysError, fault, files};
 
@@ -74,6 +74,12 @@ pub(super) fn write(path: &Path, record: &impl Serialize) -> Result<(), SysError
 }
 
 impl Machine {
+    /// Forgets what a claimed interface was like.
+    pub fn forget_interface(&self, name: &InterfaceName) -> Result<(), SysError> {
+        let paths = self.layout.interface_record(name);
+        paths.iter().try_for_each(|path| files::remove(path).map_err(|error| SysError::path("remove", path, error)))
+    }
+
     /// Remembers a process of a routing daemon, so that the next supervisor can adopt it.
     pub fn record_daemon(&self, name: &DaemonName, process: &ProcessRecord) -> Result<(), SysError> {
         write(&self.daemon_record(name), &DaemonRecord { process: process.clone() })

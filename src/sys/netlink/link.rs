@@ -30,6 +30,8 @@ pub struct Link {
     pub carrier: bool,
     /// The MTU.
     pub mtu: u32,
+    /// The hardware address that it was made with (`IFLA_PERM_ADDRESS`), or else the one that it has.
+    pub hardware: Option<String>,
     /// The interface on the other side (of a veth) or below (of a VLAN).
     pub peer: Option<Peer>,
 }
@@ -163,14 +165,18 @@ fn from_answer(answer: RouteNetlinkMessage) -> Option<Link> {
         up: message.header.flags.contains(LinkFlags::Up),
         carrier: message.header.flags.contains(LinkFlags::LowerUp),
         mtu: 0,
+        hardware: None,
         peer: None,
     };
     let mut namespace = None;
     let mut below = None;
+    let (mut permanent, mut present) = (None, None);
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = InterfaceName::new(name).ok(),
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::PermAddress(address) => permanent = hexadecimal(&address),
+            LinkAttribute::Address(address) => present = hexadecimal(&address),
             LinkAttribute::Group(group) => link.group = group,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
             LinkAttribute::Link(index) => below = Some(index),
@@ -185,6 +191,13 @@ fn from_answer(answer: RouteNetlinkMessage) -> Option<Link> {
             _ => {}
         }
     }
+    link.hardware = permanent.or(present);
     link.peer = below.filter(|index| *index != 0).map(|index| Peer { index, namespace });
     Some(link)
+}
+
+/// `02:00:5e:10:00:01`; nothing for an address of zeros, which is none.
+fn hexadecimal(address: &[u8]) -> Option<String> {
+    let octets: Vec<String> = address.iter().map(|octet| format!("{octet:02x}")).collect();
+    address.iter().any(|octet| *octet != 0).then(|| octets.join(":"))
 }
