@@ -62,6 +62,9 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     for words in plan.warnings() {
         super::note(global, &format!("{words}; rdsup apply --confirm 5m comes back by itself"));
     }
+    for words in plan.not_given_back() {
+        super::note(global, &words);
+    }
     for words in &outlook.limits {
         super::note(global, words);
     }

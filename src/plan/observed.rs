@@ -112,6 +112,8 @@ pub struct ObservedLink {
     /// Only for interfaces in `host` that are asked for as physical: the routes through it that `ReturnInterface` must
     /// put back, as `ip route` prints them apart from the connected ones.
     pub routes: BTreeSet<RouteSpec>,
+    /// What it has beside all this and will not get back, in words; only for those in `host` that are asked for as physical.
+    pub unkept: BTreeSet<String>,
 }
 
 /// The routing daemon as it was found.

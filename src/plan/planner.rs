@@ -32,6 +32,7 @@ pub(super) struct Planner<'a> {
     pub(super) steps: Vec<(Stage, Step)>,
     missing: Vec<Missing>,
     pub(super) bare: Vec<InterfaceName>,
+    unkept: Vec<(InterfaceName, BTreeSet<String>)>,
     pub(super) conflicts: Vec<Conflict>,
 }
 
@@ -50,6 +51,7 @@ impl<'a> Planner<'a> {
             steps: Vec::new(),
             missing: Vec::new(),
             bare: Vec::new(),
+            unkept: Vec::new(),
             conflicts: Vec::new(),
         };
         planner.stack = planner.must_stack();
@@ -73,7 +75,7 @@ impl<'a> Planner<'a> {
     pub(super) fn plan(mut self) -> Plan {
         // A stable sort: within a stage and a domain the order of planning is the order of doing.
         self.steps.sort_by_key(|(stage, _)| *stage);
-        Plan { steps: self.steps, missing: self.missing, bare: self.bare }
+        Plan { steps: self.steps, missing: self.missing, bare: self.bare, unkept: self.unkept }
     }
 
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step> {
@@ -263,6 +265,9 @@ impl<'a> Planner<'a> {
             for path in self.layout.interface_record(name) {
                 self.push(Stage::Files, domain, wanted.origin, write_record(path, &record));
             }
+        }
+        if !link.unkept.is_empty() {
+            self.unkept.push((name.clone(), link.unkept.clone()));
         }
         let has_default = record.routes.iter().any(|route| route.to.prefix_len() == 0);
         let cause = has_default.then_some(HAS_DEFAULT);

@@ -1,6 +1,6 @@
 //! What a plan is made of: stages, and what stands in the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Layout;
@@ -195,7 +195,12 @@ pub struct Plan {
     pub missing: Vec<Missing>,
     /// Interfaces that go back to the host and get nothing there, because nobody remembers what they had.
     pub bare: Vec<InterfaceName>,
+    /// What claimed interfaces have in the host that they will not get back, in words.
+    pub unkept: Vec<(InterfaceName, BTreeSet<String>)>,
 }
+
+/// How many things that are not given back are named.
+const NAMED: usize = 8;
 
 impl Plan {
     /// Whether there is nothing to do.
@@ -207,6 +212,18 @@ impl Plan {
     pub fn warnings(&self) -> Vec<String> {
         let claims = self.steps().filter(|step| matches!(step.action, super::Action::ClaimInterface { .. }));
         claims.filter_map(|step| Some(format!("{step}: {}", step.cause.as_ref()?))).collect()
+    }
+
+    /// What claimed interfaces lose for good, an interface each.
+    pub fn not_given_back(&self) -> impl Iterator<Item = String> {
+        self.unkept.iter().map(|(name, unkept)| {
+            let named: Vec<&str> = unkept.iter().map(String::as_str).take(NAMED).collect();
+            let more = match unkept.len() - named.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!("interface {name} is not given back at stop with: {}{more}", named.join(", "))
+        })
     }
 
     /// The steps without their stages.

@@ -246,6 +246,21 @@ fn a_record_is_used_for_no_other_interface_than_that_it_is_about() {
 }
 
 #[test]
+fn what_a_claimed_interface_will_not_get_back_is_named_when_it_is_claimed_and_not_again() {
+    let (desired, mut observed) = with_claimed_interface();
+    let host = observed.domains.get_mut(&Layout::host()).unwrap();
+    let many = (1..=10).map(|n| format!("neighbor 10.0.0.{n}")).collect();
+    host.links.get_mut("eth1").unwrap().unkept = many;
+    let up = plan(&desired, &observed, &layout()).unwrap();
+    let told: Vec<String> = up.not_given_back().collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("interface eth1 is not given back at stop with: neighbor 10.0.0.1, "), "{told:?}");
+    assert!(told[0].ends_with(" and 2 more"), "{told:?}");
+    carry_out(&mut observed, &up);
+    assert_eq!(plan(&desired, &observed, &layout()).unwrap().not_given_back().count(), 0);
+}
+
+#[test]
 fn one_of_the_two_records_of_an_interface_is_enough_and_the_other_is_written_again() {
     let (desired, mut observed) = with_claimed_interface();
     let up = plan(&desired, &observed, &layout()).unwrap();

@@ -210,6 +210,9 @@ impl Keeper {
             tracing::warn!("{words}");
             applied.notes.push(words);
         }
+        for words in todo.not_given_back() {
+            tracing::warn!("{words}");
+        }
         if todo.is_empty() {
             self.machine.rest();
             return Ok(applied);

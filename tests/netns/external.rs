@@ -249,6 +249,39 @@ fn what_an_interface_had_is_forgotten_when_it_is_nowhere_at_the_end_and_no_names
 }
 
 #[test]
+fn what_an_interface_has_and_will_not_get_back_is_named_before_it_is_claimed() {
+    let machine = machine(EDGE, UPSTREAM);
+    let told = |said: &str| {
+        said.lines().find(|line| line.contains("is not given back at stop with: ")).unwrap_or_default().to_owned()
+    };
+    let plain = machine.rdsup("plan");
+    assert_eq!(told(&plain.stderr), "", "of what it has everything is given back");
+    machine.sh("ip route add 10.1.0.0/16 via 203.0.113.1 table 100
+         ip route add 10.2.0.0/16 nexthop via 203.0.113.1 dev up0 nexthop via 203.0.113.1 dev up0 onlink
+         ip route add 10.3.0.0/16 via 203.0.113.1 mtu 1400
+         ip -6 route add 2001:db8:77::/48 via 2001:db8:ffff::1 table 100
+         ip address add 10.9.9.1 peer 10.9.9.2 dev up0; ip address add 10.8.8.1/24 dev up0 valid_lft 3000 preferred_lft 3000
+         ip neighbor add 203.0.113.3 lladdr 02:00:00:00:00:09 dev up0
+         tc qdisc add dev up0 root tbf rate 1mbit burst 10k latency 50ms || true");
+    let expected = [
+        "interface up0",
+        "route 10.1.0.0/16 in table 100",
+        "route 10.2.0.0/16 with several next hops",
+        "route 10.3.0.0/16 with metrics",
+        "route 2001:db8:77::/48 in table 100",
+        "the peer of 10.9.9.1/32",
+        "the lifetime of 10.8.8.1/24",
+        "neighbor 203.0.113.3",
+    ];
+    for line in [told(&machine.rdsup("plan").stderr), told(&machine.rdsup("start --detach").stderr)] {
+        assert!(expected.iter().all(|words| line.contains(words)), "{line}");
+    }
+    machine.stop();
+    let routes = machine.line("ip route show dev up0");
+    assert!(routes.contains("10.3.0.0/16") && routes.contains("100.100.0.0/16"), "the rest is given back: {routes}");
+}
+
+#[test]
 fn an_interface_whose_record_is_lost_is_given_back_and_stop_says_what_it_could_not_restore() {
     let machine = machine(EDGE, UPSTREAM);
     machine.rdsup("start --detach").ok();

@@ -13,16 +13,13 @@ use crate::plan::{
     ObservedDaemon, ObservedDomain, ObservedLink, ROUTE_PROTOCOL, RouteSpec,
 };
 use crate::sys::netlink::link::Link;
-use crate::sys::netlink::{NetlinkError, address, link, route};
+use crate::sys::netlink::{NetlinkError, address, link, route, unkept};
 use crate::sys::netns::Namespace;
 use crate::sys::nft;
 use crate::sys::{SysError, files, sysctl};
 
 /// Domains observed at once: most of the time goes into waiting for the kernel.
 const AT_ONCE: usize = 8;
-
-/// Routes that the kernel or the network put there and will put there again (`RTPROT_REDIRECT`, `_KERNEL`, `_RA`).
-const NOT_CONFIGURED: [u8; 3] = [1, 2, 9];
 
 /// One domain and what is needed to find out which veth ends belong together.
 pub(super) struct Found {
@@ -166,6 +163,7 @@ impl Machine {
                     mtu: link.mtu,
                     hardware: link.hardware.clone(),
                     addresses: of_link().map(|address| address.address).collect(),
+                    unkept: link.odd_qdisc().into_iter().collect(),
                     own_addresses: of_link().filter(|address| address.own).map(|address| address.address).collect(),
                     ..ObservedLink::default()
                 },
@@ -179,6 +177,16 @@ impl Machine {
                 observed.routes.insert(route);
             } else if let Some(link) = through_physical(&route, physical, &mut observed.links) {
                 link.routes.insert(route);
+            }
+        }
+        if claimed_here {
+            let asked = links.iter().filter_map(|link| Some((link.index, link.name.clone()?)));
+            let asked = asked.filter(|(_, name)| physical.contains(name)).collect();
+            let unkept = unkept::dump(&connection, &asked).await.map_err(|error| failed("interfaces", error))?;
+            for (name, words) in unkept {
+                if let Some(link) = observed.links.get_mut(&name) {
+                    link.unkept.extend(words);
+                }
             }
         }
         // BIRD leaves its routes to the next one, and where no daemon is asked for there will be none.
@@ -258,7 +266,7 @@ fn through_physical<'a>(
     links: &'a mut BTreeMap<InterfaceName, ObservedLink>,
 ) -> Option<&'a mut ObservedLink> {
     let dev = route.dev.as_ref().filter(|dev| physical.contains(*dev))?;
-    if NOT_CONFIGURED.contains(&route.protocol) { None } else { links.get_mut(dev) }
+    if route::NOT_CONFIGURED.contains(&route.protocol) { None } else { links.get_mut(dev) }
 }
 
 fn sysctl_keys(wanted: &DesiredDomain) -> Vec<String> {

@@ -32,8 +32,20 @@ pub struct Link {
     pub mtu: u32,
     /// The hardware address that it was made with (`IFLA_PERM_ADDRESS`), or else the one that it has.
     pub hardware: Option<String>,
+    /// Its queueing discipline.
+    pub qdisc: String,
     /// The interface on the other side (of a veth) or below (of a VLAN).
     pub peer: Option<Peer>,
+}
+
+/// What interfaces have for a queueing discipline unless somebody gave them another one (`net.core.default_qdisc`).
+const USUAL_QDISCS: [&str; 7] = ["", "noop", "noqueue", "mq", "pfifo_fast", "fq_codel", "fq"];
+
+impl Link {
+    /// The queueing discipline in words, where it is one that somebody chose.
+    pub fn odd_qdisc(&self) -> Option<String> {
+        (!USUAL_QDISCS.contains(&&*self.qdisc)).then(|| format!("queueing discipline {}", self.qdisc))
+    }
 }
 
 /// Where the other end of a veth is.
@@ -166,6 +178,7 @@ fn from_answer(answer: RouteNetlinkMessage) -> Option<Link> {
         carrier: message.header.flags.contains(LinkFlags::LowerUp),
         mtu: 0,
         hardware: None,
+        qdisc: String::new(),
         peer: None,
     };
     let mut namespace = None;
@@ -177,6 +190,7 @@ fn from_answer(answer: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::PermAddress(address) => permanent = hexadecimal(&address),
             LinkAttribute::Address(address) => present = hexadecimal(&address),
+            LinkAttribute::Qdisc(qdisc) => link.qdisc = qdisc,
             LinkAttribute::Group(group) => link.group = group,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
             LinkAttribute::Link(index) => below = Some(index),

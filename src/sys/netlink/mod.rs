@@ -5,6 +5,7 @@ mod error;
 pub mod link;
 pub mod route;
 mod socket;
+pub mod unkept;
 
 pub use error::NetlinkError;
 pub use socket::Connection;

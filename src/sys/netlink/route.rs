@@ -14,6 +14,9 @@ use super::{Connection, NetlinkError};
 use crate::model::InterfaceName;
 use crate::plan::RouteSpec;
 
+/// Routes that the kernel or the network put there and will put there again (`RTPROT_REDIRECT`, `_KERNEL`, `_RA`).
+pub const NOT_CONFIGURED: [u8; 3] = [1, 2, 9];
+
 /// The metric of an IPv6 route that was added without one.
 const IPV6_METRIC: u32 = 1024;
 
