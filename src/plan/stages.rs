@@ -77,6 +77,21 @@ pub fn host_taken(run_dir: &Path) -> String {
 /// One thing to try then.
 pub const HOST_TAKEN_HINT: &str = "only one network can have `[domain.host]`: take the other down with its own file (rdsup -c FILE stop), or do without";
 
+/// What is found in a namespace that another run directory made, up to its name.
+const OF_ANOTHER: &str = "is marked \"rdsup /";
+
+/// One thing to try where a namespace was found that is not ours.
+pub fn foreign_hint(domain: &DomainName, found: &str) -> String {
+    if found.contains(OF_ANOTHER) {
+        OF_ANOTHER_HINT.to_owned()
+    } else {
+        format!("rename the domain, or remove the namespace with: ip netns delete {domain}")
+    }
+}
+
+const OF_ANOTHER_HINT: &str = "it is of a network with another run_dir: rename the domain, or take that network down first (if run_dir was changed \
+                               in this file: put the old one back, rdsup stop, change it, rdsup start)";
+
 /// Something that stands in the way and is not rdsup's to remove.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
@@ -151,9 +166,7 @@ impl Conflict {
     /// One thing to try.
     pub fn hint(&self) -> String {
         match self {
-            Self::ForeignNamespace { domain, .. } => {
-                format!("rename the domain, or remove the namespace with: ip netns delete {domain}")
-            }
+            Self::ForeignNamespace { domain, found, .. } => foreign_hint(domain, found),
             Self::HostTaken { .. } => HOST_TAKEN_HINT.to_owned(),
             Self::LosesDefaultRoute { interface, .. } => {
                 let key = interface.replace('.', "/");

@@ -303,7 +303,8 @@ impl Loop {
             return Ok(());
         }
         let words = "run_dir and state_dir cannot change while the supervisor runs".to_owned();
-        Err(RunError::NotNow { words, hint: "rdsup stop, then rdsup start" })
+        let hint = "put the old ones back into the file; then rdsup stop, change them, rdsup start";
+        Err(RunError::NotNow { words, hint })
     }
 
     fn nothing_waits(&self) -> Result<(), RunError> {

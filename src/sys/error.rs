@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::netlink::NetlinkError;
 use crate::model::{DomainName, Origin};
-use crate::plan::{HOST_TAKEN_HINT, host_taken};
+use crate::plan::{HOST_TAKEN_HINT, foreign_hint, host_taken};
 
 /// Why the machine could not be observed or changed.
 #[derive(Debug, thiserror::Error)]
@@ -145,9 +145,7 @@ impl SysError {
                 };
                 Some(format!("apt install {package}"))
             }
-            Self::Foreign { domain, .. } => {
-                Some(format!("rename the domain, or remove it with: ip netns delete {domain}"))
-            }
+            Self::Foreign { domain, found } => Some(foreign_hint(domain, found)),
             Self::NotPrivileged { .. } => {
                 Some("run it as root (sudo), or try the file with: rdsup lab FILE".to_owned())
             }

@@ -86,6 +86,30 @@ fn a_second_network_that_has_the_host_is_refused_whole_and_told_of_the_first() {
 }
 
 #[test]
+fn who_changes_the_run_directory_of_a_network_that_runs_is_told_what_to_do_and_that_works() {
+    let machine = Machine::running(&linked('a', 11));
+    let moved = linked('a', 11).replace("/run/rdsup", "/run/moved").replace("/var/lib/rdsup", "/var/lib/moved");
+    machine.write("/srv/machine/other.toml", &moved);
+    let error = machine.rdsup("apply /srv/machine/other.toml").refused(1);
+    assert!(
+        error.contains("put the old ones back into the file; then rdsup stop, change them, rdsup start"),
+        "{error}"
+    );
+    // In place nobody answers at the new directory, and what stands there is of the old one.
+    machine.configure(&moved);
+    let error = machine.rdsup("start --detach").refused(1);
+    assert!(error.contains("marked \"rdsup /run/rdsup a\"") && error.contains("put the old one back"), "{error}");
+    assert!(!error.contains("ip netns delete"), "{error}");
+    machine.configure(&linked('a', 11));
+    machine.stop();
+    machine.configure(&moved);
+    machine.start();
+    machine.assert_converged();
+    machine.stop();
+    assert_eq!(machine.sh("ls /run/netns; ip -o link show group 29284; nft list ruleset"), "");
+}
+
+#[test]
 fn a_network_without_the_host_starts_and_stops_and_leaves_what_another_has_there() {
     let machine = machine(&alone('b', 12));
     machine.unattended();
