@@ -24,7 +24,7 @@ pub struct Args {
     pub file: Option<PathBuf>,
 
     /// Go back after this time, unless `rdsup confirm` comes before
-    #[arg(long, value_name = "TIME", value_parser = super::time::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse_confirm)]
     pub confirm: Option<Duration>,
 }
 

@@ -21,7 +21,7 @@ pub struct Args {
     pub to: Option<u64>,
 
     /// Go forth again after this time, unless `rdsup confirm` comes before
-    #[arg(long, value_name = "TIME", value_parser = super::time::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse_confirm)]
     pub confirm: Option<Duration>,
 }
 
