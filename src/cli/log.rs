@@ -1,7 +1,7 @@
 //! `rdsup log`: what the supervisor did and what daemons said, in the order of time.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,13 @@ use crate::model::DomainName;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How many lines of the past `-f` starts with.
 const PAST_LINES: usize = 20;
+/// How much of the end of a file is read at a time. Logs are put away at half of that. What is before it is not shown: a
+/// directory that belongs to a daemon may hold a file of any size, which need not even take room on the disk.
+const MOST_BYTES: u64 = 8 << 20;
+/// How many lines of one file are shown at a time.
+const MOST_LINES: usize = 100_000;
+/// Where longer lines are cut.
+const LONGEST_LINE: usize = 64 << 10;
 
 /// Show what daemons said and what rdsup did to them
 #[derive(Clone, Debug, clap::Args)]
@@ -124,8 +131,14 @@ struct Source {
     path: PathBuf,
     /// None for the supervisor's own.
     domain: Option<String>,
-    reader: BufReader<File>,
+    file: File,
     inode: u64,
+    /// How much of the file was read.
+    read: u64,
+    /// What was read of a line whose end is not there yet, up to where it would be cut.
+    begun: Vec<u8>,
+    /// Whether the rest of a line is passed over, the beginning of which was.
+    skips: bool,
     /// The time of the line before, for lines that have none.
     last: Option<Timestamp>,
 }
@@ -190,7 +203,8 @@ impl Source {
             return Err(std::io::Error::other("this is no regular file"));
         }
         let inode = metadata.ino();
-        Ok(Self { path: path.to_owned(), domain, reader: BufReader::new(file), inode, last: None })
+        let (path, begun) = (path.to_owned(), Vec::new());
+        Ok(Self { path, domain, file, inode, read: 0, begun, skips: false, last: None })
     }
 
     fn read(&mut self, entries: &mut Vec<Entry>) -> std::io::Result<()> {
@@ -209,8 +223,9 @@ impl Source {
                     *self = next;
                     self.read_to_end(entries)?;
                 }
-            } else if now.len() < self.reader.stream_position()? {
-                self.reader.seek(SeekFrom::Start(0))?;
+            } else if now.len() < self.read {
+                (self.read, self.skips) = (0, false);
+                self.begun.clear();
                 self.read_to_end(entries)?;
             }
         }
@@ -227,28 +242,76 @@ impl Source {
         }
     }
 
+    /// Reads what is there now. What comes meanwhile is for the next time: it may come faster than it is read.
     fn read_to_end(&mut self, entries: &mut Vec<Entry>) -> std::io::Result<()> {
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = self.reader.read_until(b'\n', &mut line)?;
-            if read == 0 {
-                return Ok(());
-            }
-            if line.pop() != Some(b'\n') {
-                // Half a line: it is read again when the rest is there.
-                self.reader.seek_relative(-i64::try_from(read).unwrap_or(0))?;
-                return Ok(());
-            }
-            let text = String::from_utf8_lossy(&line);
-            let mut entry = match &self.domain {
-                None => supervisor_line(&text),
-                Some(domain) => bird_line(&text, domain),
-            };
-            entry.time = entry.time.or(self.last);
-            self.last = entry.time;
-            entries.push(entry);
+        let (first, end) = (entries.len(), self.file.metadata()?.len());
+        let left_out = end.saturating_sub(self.read).saturating_sub(MOST_BYTES);
+        if left_out > 0 {
+            self.read += left_out;
+            self.begun.clear();
+            // It may be in the middle of a line.
+            self.skips = true;
+            entries.push(self.note(format!("{} of this log before this are not shown", output::bytes(left_out))));
         }
+        self.file.seek(SeekFrom::Start(self.read))?;
+        let mut piece = vec![0; LONGEST_LINE];
+        let mut left = end.saturating_sub(self.read);
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            let count = match self.file.read(&mut piece[..most]) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.read += count as u64;
+            left -= count as u64;
+            self.take(&piece[..count], entries);
+            if entries.len() - first > 2 * MOST_LINES {
+                entries.drain(first..entries.len() - MOST_LINES);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes lines of what was read. Half a line waits for the rest.
+    fn take(&mut self, mut bytes: &[u8], entries: &mut Vec<Entry>) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.begin(&bytes[..end]);
+            bytes = &bytes[end + 1..];
+            let line = std::mem::take(&mut self.begun);
+            if !std::mem::take(&mut self.skips) {
+                entries.push(self.entry(&line));
+            }
+        }
+        self.begin(bytes);
+    }
+
+    /// Notes more of a line, as much of it as is shown.
+    fn begin(&mut self, bytes: &[u8]) {
+        if !self.skips {
+            let room = LONGEST_LINE - self.begun.len();
+            self.begun.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    fn entry(&mut self, line: &[u8]) -> Entry {
+        let text = String::from_utf8_lossy(line);
+        let mut entry = match &self.domain {
+            None => supervisor_line(&text),
+            Some(domain) => bird_line(&text, domain),
+        };
+        if line.len() == LONGEST_LINE {
+            entry.text.push_str(" ...");
+        }
+        entry.time = entry.time.or(self.last);
+        self.last = entry.time;
+        entry
+    }
+
+    /// Something that no line says.
+    fn note(&self, text: String) -> Entry {
+        Entry { time: self.last, domain: self.domain.clone(), level: "WARN".to_owned(), text, raw: None }
     }
 }
 
@@ -372,6 +435,44 @@ mod tests {
         assert_eq!(texts(), [""; 0]);
         (&file).write_all(b"5\n").expect("there is room");
         assert_eq!(texts(), ["5"]);
+    }
+
+    #[test]
+    fn of_a_file_of_any_size_the_end_is_read_and_of_a_line_of_any_length_the_beginning() {
+        use std::io::Write;
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("bird.log");
+        let mut file = OpenOptions::new().append(true).create(true).open(&path).expect("the directory is ours");
+        let mut source = Source::open(&path, Some("private".to_owned())).expect("it is there");
+        let mut texts = || -> Vec<String> {
+            let mut entries = Vec::new();
+            source.read(&mut entries).expect("it is readable");
+            // What is held of a file is bounded, whatever is in it.
+            assert!(source.begun.capacity() <= 2 * LONGEST_LINE);
+            entries.into_iter().map(|entry| entry.text).collect()
+        };
+        let hole = "1.0 GB of this log before this are not shown";
+        // A hole of a terabyte takes no room.
+        file.set_len(1 << 40).expect("a file may have holes");
+        let began = std::time::Instant::now();
+        let first = texts();
+        assert!(first.len() == 1 && first[0].ends_with("of this log before this are not shown"), "{first:?}");
+        file.write_all(b"\none\n").expect("there is room");
+        assert_eq!(texts(), ["one"], "the line in the middle of which it began is none");
+        file.set_len((1 << 40) + 5 + 1_000_000_000 + MOST_BYTES).expect("a file may have holes");
+        let after = texts();
+        assert_eq!(after, [hole]);
+        file.write_all(b"\n").expect("there is room");
+        assert_eq!(texts(), [""; 0]);
+        file.write_all(&vec![b'x'; 3 * LONGEST_LINE]).expect("there is room");
+        assert_eq!(texts(), [""; 0], "half a line waits");
+        file.write_all(b"y\ntwo\n").expect("there is room");
+        assert_eq!(texts(), ["x".repeat(LONGEST_LINE) + " ...", "two".to_owned()]);
+        file.write_all(&vec![b'\n'; 3 * MOST_LINES]).expect("there is room");
+        let lines = texts().len();
+        assert!((MOST_LINES..=2 * MOST_LINES).contains(&lines), "{lines}");
+        println!("a terabyte and more looked at in {:?}", began.elapsed());
     }
 
     #[test]
