@@ -153,6 +153,22 @@ async fn clients_that_hang_do_not_hold_up_others() {
 }
 
 #[tokio::test]
+async fn who_asks_nothing_or_half_a_question_goes_and_who_has_asked_may_think_about_the_next() {
+    let server = Running::start();
+    let mut client = server.client().await;
+    assert!(client.call(&Request::Ping {}).await.is_ok());
+    let begun = Instant::now();
+    for said in [&b""[..], b"{\"meth"] {
+        let mut stream = UnixStream::connect(&server.path).await.expect("it listens");
+        stream.write_all(said).await.expect("it reads");
+        let end = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut [0; 100])).await;
+        assert!(matches!(end, Ok(Ok(0) | Err(_))), "{end:?}");
+    }
+    assert!(begun.elapsed() > Duration::from_secs(15), "both had some time: {:?}", begun.elapsed());
+    assert!(client.call(&Request::Ping {}).await.is_ok());
+}
+
+#[tokio::test]
 async fn what_is_no_request_is_answered_with_an_error() {
     let server = Running::start();
     for (sent, wanted) in [

@@ -41,6 +41,28 @@ impl AccessRules {
     }
 }
 
+/// How much a caller may do at all, whatever it is going to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Nothing but to learn the version.
+    Nothing,
+    /// Look at a domain, or use its `ctl`.
+    Something,
+    /// Everything.
+    Everything,
+}
+
+/// What a caller is to these rules.
+pub fn rank(caller: &Caller, rules: &AccessRules) -> Rank {
+    if is_admin(caller, rules) {
+        Rank::Everything
+    } else if is_member(caller, rules) {
+        Rank::Something
+    } else {
+        Rank::Nothing
+    }
+}
+
 /// Why not, in words for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} is not allowed for uid {uid}: {why}")]
@@ -75,9 +97,7 @@ pub fn allowed(request: &Request, caller: &Caller, rules: &AccessRules) -> Resul
         // It tells nothing but a version.
         Request::Ping {} => Ok(()),
         Request::Status { .. } | Request::Events { .. } => {
-            let member =
-                rules.domains.values().any(|groups| has(caller, groups.operators) || has(caller, groups.viewers));
-            if member {
+            if is_member(caller, rules) {
                 Ok(())
             } else {
                 deny(request.what().to_owned(), "it takes root, group rdsup, or a domain's operators or viewers group")
@@ -133,6 +153,11 @@ pub fn ctl_access(
 
 fn is_admin(caller: &Caller, rules: &AccessRules) -> bool {
     caller.uid == 0 || has(caller, rules.admins)
+}
+
+/// Whether it is an operator or a viewer of any domain.
+fn is_member(caller: &Caller, rules: &AccessRules) -> bool {
+    rules.domains.values().any(|groups| has(caller, groups.operators) || has(caller, groups.viewers))
 }
 
 fn has(caller: &Caller, group: Option<u32>) -> bool {
@@ -208,6 +233,14 @@ mod tests {
     #[test]
     fn strangers_may_learn_the_version() {
         assert_eq!(verdicts(1000, &[1000]), "y----------");
+    }
+
+    #[test]
+    fn the_rank_of_a_caller_is_what_it_may_do_at_all() {
+        let rank = |uid, group| rank(&Caller { uid, gid: 1000, groups: vec![group], pid: None }, &rules());
+        assert_eq!((rank(0, 1000), rank(1000, ADMINS)), (Rank::Everything, Rank::Everything));
+        assert_eq!((rank(1000, OPERATORS), rank(1000, VIEWERS)), (Rank::Something, Rank::Something));
+        assert_eq!(rank(1000, 1000), Rank::Nothing);
     }
 
     #[test]

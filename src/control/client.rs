@@ -123,7 +123,12 @@ impl Client {
 
     async fn ask(&mut self, request: &Request, more: bool) -> Result<(), ClientError> {
         let call = write_call(request, more).map_err(|error| self.broken_off(error.into()))?;
-        self.frames.send(call).await.map_err(|source| self.broken_off(source))
+        let Err(source) = self.frames.send(call).await else { return Ok(()) };
+        // Whoever is turned away is told why, before it has asked.
+        match self.frames.next().await.and_then(Result::ok).map(read_reply) {
+            Some(Ok(Returned::End(Err(error)))) => Err(error.into()),
+            _ => Err(self.broken_off(source)),
+        }
     }
 
     async fn next(&mut self) -> Result<Returned, ClientError> {

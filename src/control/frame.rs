@@ -7,12 +7,17 @@ use serde_json::{Value, json};
 use tokio_util::bytes::{Buf, BufMut, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
+use super::access::Rank;
 use super::protocol::{CallError, ErrorKind, Reply, Request};
 
 /// The largest frame in an answer; questions are smaller.
 pub const LARGEST_FRAME: usize = 128 << 20;
-/// The largest question: the text of a configuration file is the longest thing in one.
-pub(super) const LARGEST_REQUEST: usize = 4 << 20;
+/// The largest question. Names of files and of domains and a daemon's command are the longest things in one.
+const LARGEST_REQUEST: usize = 1 << 20;
+/// The same of those who may not do everything: many may ask at once, and what they send is held until it is whole.
+const LARGEST_OF_OTHERS: usize = 64 << 10;
+/// The same of those who may do nothing, who are told so.
+const LARGEST_OF_STRANGERS: usize = 4 << 10;
 const PREFIX: &str = "org.rdsup.";
 
 /// Cuts the stream into JSON values, and never holds more than `largest` bytes of one.
@@ -59,6 +64,15 @@ impl Encoder<Value> for FrameCodec {
         serde_json::to_writer((&mut *bytes).writer(), &value)?;
         bytes.put_u8(0);
         Ok(())
+    }
+}
+
+/// The largest question of those who may do so much.
+pub(super) fn largest_request(rank: Rank) -> usize {
+    match rank {
+        Rank::Nothing => LARGEST_OF_STRANGERS,
+        Rank::Something => LARGEST_OF_OTHERS,
+        Rank::Everything => LARGEST_REQUEST,
     }
 }
 

@@ -8,7 +8,7 @@
 //! * `event.rs`: the stream of what changes, and what two reports differ in.
 //! * `access.rs`: who may ask what, a pure function; `peer.rs`: who asks, from the kernel.
 //! * `ctl.rs`: the one request that goes on to the daemons.
-//! * `server.rs`, `client.rs`: both ends.
+//! * `server.rs`, `client.rs`: both ends; `places.rs`: whose connections make room for whose.
 
 pub mod access;
 mod client;
@@ -16,6 +16,7 @@ mod ctl;
 mod event;
 mod frame;
 mod peer;
+mod places;
 mod protocol;
 mod server;
 

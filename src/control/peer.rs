@@ -2,8 +2,17 @@
 
 use std::ffi::CString;
 use std::io;
+use std::time::Duration;
 
 use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How many user ids are looked up at one time. Where the user database is far away or gone, these wait for it and no more
+/// of the runtime's threads do.
+static LOOKUPS: Semaphore = Semaphore::const_new(4);
+/// How long that may take.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// The one who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +37,15 @@ impl Caller {
         let (uid, gid) = (credentials.uid(), credentials.gid());
         let mut groups = vec![gid];
         if uid != 0 {
-            // The user database may be a server that is far away, or gone.
-            groups.extend(tokio::task::spawn_blocking(move || groups_of(uid)).await??);
+            let looked_up = async {
+                let place = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+                let lookup = move || {
+                    let _place = place;
+                    groups_of(uid)
+                };
+                tokio::task::spawn_blocking(lookup).await?
+            };
+            groups.extend(timeout(LOOKED_UP_WITHIN, looked_up).await??);
         }
         Ok(Self { uid, gid, groups, pid: credentials.pid() })
     }

@@ -1,38 +1,39 @@
 //! The supervisor's end: accepts, finds out who calls, decides, and hands what is allowed to the [`Handler`].
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::{self, AccessRules};
-use super::frame::{FrameCodec, LARGEST_REQUEST, read_call, write_reply};
+use super::frame::{FrameCodec, largest_request, read_call, write_reply};
 use super::peer::Caller;
+use super::places::Places;
 use super::protocol::{CallError, Reply, Request};
 use crate::sys::handover::listens_at;
 
-/// Connections at one time. Who comes later waits in the listener's backlog.
-const MOST_CONNECTIONS: usize = 256;
-/// Connections of one user at one time, root apart, so that nobody can keep others out.
-const MOST_OF_ONE_USER: usize = 64;
+/// Connections at one time of which it is not known yet what their user may do. Root is known by its number.
+const MOST_UNKNOWN: usize = 64;
 /// How long a client may take to read what it asked for.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
-/// How long a connection may do nothing, so that forgotten ones do not keep others out.
+/// How long a connection may do nothing after it has asked something, so that forgotten ones do not keep others out.
 const IDLE_FOR: Duration = Duration::from_mins(5);
+/// How long it may take to ask something at all, and from the beginning of a question to its end.
+const ASKS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long answers under way are waited for when the server ends.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -159,24 +160,28 @@ impl Server {
     }
 
     async fn accept(&self, handler: Arc<dyn Handler>, connections: &TaskTracker, closing: &CancellationToken) {
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        let users = Arc::new(Users::default());
+        let places = Arc::new(Places::default());
+        let unknown = Arc::new(Semaphore::new(MOST_UNKNOWN));
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let (handler, users, closing) = (Arc::clone(&handler), Arc::clone(&users), closing.clone());
+                    let is_root = stream.peer_cred().is_ok_and(|credentials| credentials.uid() == 0);
+                    let unknown = if is_root { None } else { Some(Arc::clone(&unknown).try_acquire_owned()) };
+                    let Ok(unknown) = unknown.transpose() else {
+                        // Nobody waits in the backlog, where root would have to wait behind them.
+                        turn_away(&stream);
+                        continue;
+                    };
+                    let (handler, places, closing) = (Arc::clone(&handler), Arc::clone(&places), closing.clone());
                     connections.spawn(async move {
-                        if let Err(error) = connection(stream, handler, users, closing).await {
+                        if let Err(error) = connection(stream, handler, places, unknown, closing).await {
                             tracing::debug!(%error, "a control connection broke");
                         }
-                        drop(place);
                     });
                 }
                 Err(error) => {
                     // Out of file descriptors, usually. Accepting again at once would only burn the processor.
                     tracing::warn!(%error, "cannot accept a control connection");
-                    drop(place);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -195,63 +200,42 @@ impl Drop for Server {
 
 type Connection = Framed<UnixStream, FrameCodec>;
 
-/// How many connections each user has.
-#[derive(Debug, Default)]
-struct Users(Mutex<HashMap<u32, usize>>);
-
-/// One connection of a user, until it is dropped.
-struct Counted {
-    users: Arc<Users>,
-    uid: u32,
-}
-
-impl Users {
-    /// Counts one more connection of `uid`, unless it has too many.
-    fn enter(self: &Arc<Self>, uid: u32) -> Option<Counted> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(uid).or_default();
-        if uid != 0 && *count >= MOST_OF_ONE_USER {
-            return None;
-        }
-        *count += 1;
-        Some(Counted { users: Arc::clone(self), uid })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut counts = self.users.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.uid) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.uid);
-            }
-        }
-    }
+/// Says that there is no time now, and does not wait for anything.
+fn turn_away(stream: &UnixStream) {
+    let reply = Err(CallError::failed("too many connect at the same time; try again"));
+    let mut words = write_reply(&reply, false).to_string().into_bytes();
+    words.push(0);
+    // A stream that has not been used has room for it.
+    let _ = stream.try_write(&words);
 }
 
 async fn connection(
     stream: UnixStream,
     handler: Arc<dyn Handler>,
-    users: Arc<Users>,
+    places: Arc<Places>,
+    unknown: Option<OwnedSemaphorePermit>,
     closing: CancellationToken,
 ) -> io::Result<()> {
-    let uid = stream.peer_cred()?.uid();
-    let mut frames = Framed::new(stream, FrameCodec::new(LARGEST_REQUEST));
-    let Some(_counted) = users.enter(uid) else {
-        let message = format!("uid {uid} has {MOST_OF_ONE_USER} connections already");
-        return send(&mut frames, &Err(CallError::failed(message)), false).await;
+    let caller = Caller::of(&stream).await?;
+    let rank = access::rank(&caller, &handler.rules());
+    drop(unknown);
+    let mut frames = Framed::new(stream, FrameCodec::new(largest_request(rank)));
+    let place = match places.enter(caller.uid, rank) {
+        Ok(place) => place,
+        Err(words) => return send(&mut frames, &Err(CallError::failed(words)), false).await,
     };
-    let caller = Caller::of(frames.get_ref()).await?;
+    let mut patience = ASKS_WITHIN;
     loop {
         let next = tokio::select! {
-            next = timeout(IDLE_FOR, frames.next()) => next,
+            next = question(&mut frames, patience) => next,
+            () = place.leave.cancelled() => return Ok(()),
             () = closing.cancelled() => return Ok(()),
         };
+        // A question that comes together with the end of the place is not carried out, so that nobody has to guess.
+        let Some(next) = next.filter(|_| place.is_asked()) else { return Ok(()) };
         let call = match next {
-            Err(_) | Ok(None) => return Ok(()),
-            Ok(Some(Ok(value))) => read_call(value),
-            Ok(Some(Err(error))) => {
+            Ok(value) => read_call(value),
+            Err(error) => {
                 // Where the next frame starts is unknown now.
                 send(&mut frames, &Err(CallError::invalid(error)), false).await?;
                 return Ok(());
@@ -262,6 +246,24 @@ async fn connection(
             Err(error) => Err(error),
         };
         send(&mut frames, &reply, false).await?;
+        place.is_answered();
+        patience = IDLE_FOR;
+    }
+}
+
+/// The next question. None if the caller is gone, does not begin one for as long as `patience`, or does not come to its end.
+async fn question(frames: &mut Connection, patience: Duration) -> Option<io::Result<Value>> {
+    let begun = Instant::now();
+    let mut was_in_it = false;
+    loop {
+        if let Ok(next) = timeout(ASKS_WITHIN, frames.next()).await {
+            return next;
+        }
+        let is_in_it = !frames.read_buffer().is_empty();
+        if is_in_it && (was_in_it || patience <= ASKS_WITHIN) || !is_in_it && begun.elapsed() >= patience {
+            return None;
+        }
+        was_in_it = is_in_it;
     }
 }
 
@@ -344,22 +346,4 @@ impl Noted {
 async fn send(frames: &mut Connection, reply: &Result<Reply, CallError>, continues: bool) -> io::Result<()> {
     let value = write_reply(reply, continues);
     timeout(WRITE_WITHIN, frames.send(value)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_user_cannot_take_every_place_and_root_is_never_kept_out() {
-        let users = Arc::new(Users::default());
-        let mut taken: Vec<_> = (0..MOST_OF_ONE_USER).filter_map(|_| users.enter(1000)).collect();
-        assert_eq!(taken.len(), MOST_OF_ONE_USER);
-        assert!(users.enter(1000).is_none());
-        assert!(users.enter(1001).is_some());
-        taken.pop();
-        assert!(users.enter(1000).is_some());
-        let root: Vec<_> = (0..=MOST_OF_ONE_USER).filter_map(|_| users.enter(0)).collect();
-        assert_eq!(root.len(), MOST_OF_ONE_USER + 1);
-    }
 }

@@ -1,6 +1,8 @@
 //! Who may do what.
 
-use crate::machine::{CONFIG, DEMO, Machine, RDSUP, Said};
+use std::time::{Duration, Instant};
+
+use crate::machine::{Background, CONFIG, DEMO, Machine, RDSUP, SOON, Said, eventually};
 
 /// A machine with one operator and one viewer of `private`, a member of group rdsup, and someone else.
 fn machine() -> Machine {
@@ -71,6 +73,66 @@ fn a_member_of_group_rdsup_may_do_everything() {
     becomes(&machine, "friend", "status").ok();
     becomes(&machine, "friend", "stop").ok();
     assert!(!machine.line("ip netns list").contains("private"));
+}
+
+/// So many users with so many connections each, on which so many bytes of a question are sent that never ends.
+const CROWD: &str = r#"
+use Socket;
+use POSIX;
+$SIG{PIPE} = "IGNORE";
+my ($users, $each, $bytes) = @ARGV;
+for my $uid (100001 .. 100000 + $users) {
+    next if fork;
+    POSIX::setgid($uid);
+    POSIX::setuid($uid);
+    my @held;
+    for (1 .. $each) {
+        socket(my $socket, PF_UNIX, SOCK_STREAM, 0) or die "socket: $!";
+        connect($socket, pack_sockaddr_un("/run/rdsup/rdsup.sock")) or die "connect: $!";
+        syswrite($socket, "{\"x\":\"" . "a" x $bytes) if $bytes;
+        push @held, $socket;
+    }
+    print STDERR "there\n";
+    sleep 600;
+}
+sleep 600;
+"#;
+
+fn crowd(machine: &Machine, users: usize, each: usize, bytes: usize) -> Background {
+    let numbers = [users, each, bytes].map(|number| number.to_string());
+    let mut crowd = machine.spawn(&["perl", "-e", CROWD, &numbers[0], &numbers[1], &numbers[2]]);
+    eventually(SOON, "all are there", || crowd.complaint().matches("there").count() == users);
+    crowd
+}
+
+#[test]
+#[ignore = "needs root: several user ids"]
+fn strangers_who_take_every_place_keep_nobody_out() {
+    let machine = machine();
+    let _crowd = crowd(&machine, 4, 64, 0);
+    let begun = Instant::now();
+    machine.rdsup("status").ok();
+    assert!(machine.rdsup("confirm").refused(1).contains("nothing waits"));
+    for user in ["viewer", "operator", "friend"] {
+        becomes(&machine, user, "status").ok();
+    }
+    // Before those who ask nothing are gone by themselves.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    println!("256 idle strangers: five requests answered in {:?}", begun.elapsed());
+}
+
+#[test]
+#[ignore = "needs root: several user ids"]
+fn what_strangers_send_costs_no_memory() {
+    let machine = machine();
+    let script = format!("awk '/VmHWM/ {{ print $2 }}' /proc/{}/status", machine.supervisor());
+    let peak = || machine.sh(&script).trim().parse::<u64>().expect("a number of KiB");
+    let before = peak();
+    let _crowd = crowd(&machine, 2, 64, 4_000_000);
+    machine.rdsup("status").ok();
+    let more = peak() - before;
+    println!("128 unfinished questions of 4 MB: {more} KiB");
+    assert!(more < 16 << 10, "{more} KiB");
 }
 
 #[test]
