@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{Exit, Failure, Global};
 use crate::supervisor::{self, Verbosity};
@@ -88,6 +89,8 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
             }
         }
     }));
+    // A thread that waits for a file server would be waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(result.map(|()| Exit::Done)?)
 }
 

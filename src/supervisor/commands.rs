@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::aside::Aside;
 use super::generations::{Begun, Read, Turn, prepare_generation};
 use super::keeper::Applied;
 use super::outlook::announcement;
-use super::prepare::{Prepared, Reading, prepare_from};
+use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
 use super::report;
 use super::requests::Command;
 use super::run::{Loop, RunError, told};
@@ -18,6 +20,7 @@ use super::validate::validate_on;
 use crate::control::access::AccessRules;
 use crate::control::{CallError, Change, Progress, ResetReport, group_id};
 use crate::history::Generation;
+use crate::sys::digest;
 
 /// How long after a failed attempt to revert the next one comes.
 const REVERT_AGAIN: Duration = Duration::from_secs(5);
@@ -27,6 +30,9 @@ const LONGEST_SLEEP: Duration = Duration::from_hours(1);
 
 /// How long a generation may wait to be confirmed: who takes longer does not wait for anything.
 const LONGEST_WAIT: Duration = Duration::from_hours(7 * 24);
+
+/// How long a file that is to be applied is waited for, with everything that it names.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// A file to apply.
 #[derive(Clone, Debug)]
@@ -46,36 +52,99 @@ impl Asked {
     }
 }
 
+/// Who is told what came of it.
+pub enum Whom {
+    /// The one who asked.
+    Request(oneshot::Sender<Result<Change, CallError>>),
+    /// The service manager.
+    Signal,
+}
+
+/// What came of a change, and who is told.
+pub type Done = (Result<Change, CallError>, Whom);
+
+/// A file that is to be read, and then applied.
+pub struct ToRead {
+    asked: Asked,
+    file: PathBuf,
+    named: PathBuf,
+    state_dir: Option<PathBuf>,
+    progress: Progress,
+    whom: Whom,
+}
+
+/// What came of reading it.
+pub struct HasRead {
+    of: ToRead,
+    prepared: Result<Prepared, PrepareError>,
+}
+
+/// Reads files beside the event loop, which goes on meanwhile: one after the other, so that the one that was asked for last
+/// is applied last.
+pub fn reader() -> (mpsc::UnboundedSender<ToRead>, mpsc::Receiver<HasRead>) {
+    let (to_read, mut orders) = mpsc::unbounded_channel::<ToRead>();
+    let (read, has_read) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let aside = Aside::new(1, READ_WITHIN);
+        while let Some(of) = orders.recv().await {
+            let (file, named, state_dir) = (of.file.clone(), of.named.clone(), of.state_dir.clone());
+            let prepare = move || {
+                let (sources, state_dir) = (Sources::regular_files(), state_dir.as_deref());
+                prepare_from(Reading { named: &named, sources, state_dir, ..Reading::of(&file) })
+            };
+            let prepared = aside.read(&of.file, prepare).await.and_then(|prepared| prepared);
+            if read.send(HasRead { of, prepared }).await.is_err() {
+                return;
+            }
+        }
+    });
+    (to_read, has_read)
+}
+
 impl Loop {
-    pub(super) async fn carry_out(&mut self, command: Command, progress: &Progress) -> Result<Change, CallError> {
+    /// Answers with what came of it, unless a file is to be read first.
+    pub(super) async fn carry_out(&mut self, command: Command, progress: Progress, whom: Whom) -> Option<Done> {
         if command.confirm().is_some_and(|time| time > LONGEST_WAIT) {
-            return Err(CallError::invalid("nothing waits longer than 7 days to be confirmed"));
+            return Some((Err(CallError::invalid("nothing waits longer than 7 days to be confirmed")), whom));
         }
-        match command {
-            Command::Apply(asked) => self.apply(asked, progress).await,
-            Command::Confirm { by } => self.confirm(&by, progress),
-            Command::Rollback { to, confirm, by } => self.roll_back(to, confirm, &by, progress).await,
-        }
+        let result = match command {
+            Command::Apply(asked) => return self.begin_apply(asked, progress, whom),
+            Command::Confirm { by } => self.confirm(&by, &progress),
+            Command::Rollback { to, confirm, by } => self.roll_back(to, confirm, &by, &progress).await,
+        };
+        Some((result, whom))
     }
 
-    /// Reads a file and brings the machine to it, all of it or nothing.
-    pub(super) async fn apply(&mut self, asked: Asked, progress: &Progress) -> Result<Change, CallError> {
+    /// Has a file read, to bring the machine to it. Where that makes no sense now it is over at once.
+    pub(super) fn begin_apply(&mut self, asked: Asked, progress: Progress, whom: Whom) -> Option<Done> {
         let file = asked.file.clone().unwrap_or_else(|| self.options.config.clone());
-        tracing::info!(by = asked.by, file = %file.display(), "request apply begins");
-        let result = self.apply_file(&file, &asked, progress).await.map_err(told);
-        if let Err(error) = &result {
-            tracing::error!(by = asked.by, "{} is not applied: {error}", file.display());
+        if let Err(error) = self.nothing_waits() {
+            return Some((Err(not_applied(&asked, &file, error)), whom));
         }
-        result
+        progress.line("reading the file and validating what is made of it");
+        let (named, state_dir) = (self.generations.config().to_owned(), self.options.state_dir.clone());
+        // Whoever reads is there as long as the loop is.
+        let _ = self.to_read.send(ToRead { asked, file, named, state_dir, progress, whom });
+        None
     }
 
-    async fn apply_file(&mut self, file: &Path, asked: &Asked, progress: &Progress) -> Result<Change, RunError> {
+    /// Brings the machine to what was read, all of it or nothing.
+    pub(super) async fn apply(&mut self, read: HasRead) -> Done {
+        let HasRead { of: ToRead { asked, file, progress, whom, .. }, prepared } = read;
+        tracing::info!(by = asked.by, file = %file.display(), "request apply begins");
+        let applied = self.apply_file(&file, &asked, prepared, &progress).await;
+        (applied.map_err(|error| not_applied(&asked, &file, error)), whom)
+    }
+
+    async fn apply_file(
+        &mut self,
+        file: &Path,
+        asked: &Asked,
+        prepared: Result<Prepared, PrepareError>,
+        progress: &Progress,
+    ) -> Result<Change, RunError> {
         self.nothing_waits()?;
-        progress.line("reading the file and validating what is made of it");
-        let named = self.generations.config().to_owned();
-        let state_dir = self.options.state_dir.clone();
-        let reading = Reading { named: &named, state_dir: state_dir.as_deref(), ..Reading::of(file) };
-        let prepared = prepare_from(reading)?;
+        let prepared = prepared?;
         self.same_place(&prepared)?;
         if prepared.network.domains.is_empty() && !self.prepared.network.domains.is_empty() {
             // Usually an editor or a copy that was cut short.
@@ -129,7 +198,7 @@ impl Loop {
             return Err(RunError::NotNow { words, hint: "rdsup history shows what is kept" });
         }
         progress.line(format!("going back to generation {}", generation.number));
-        let prepared = self.prepare_as_before(&generation)?;
+        let prepared = self.prepare_as_before(&generation).await?;
         self.same_place(&prepared)?;
         validate_on(self.keeper.machine(), &prepared).await?;
         let entered = self.generations.enter(generation, confirm, Turn::Back(&format!("rolled back by {by}")));
@@ -153,7 +222,7 @@ impl Loop {
                 for line in words {
                     progress.line(line);
                 }
-                if let Some(words) = self.passing() {
+                if let Some(words) = self.passing().await {
                     progress.line(words);
                 }
                 if let Some(pending) = self.generations.pending() {
@@ -191,11 +260,11 @@ impl Loop {
     }
 
     /// What a boot would make of it, where that is not what runs now.
-    fn passing(&self) -> Option<String> {
+    async fn passing(&self) -> Option<String> {
         let generation = self.generations.in_force()?;
         let other = generation.file != self.options.config && generation.by != "start";
-        let text = Sources::files().configuration(&self.options.config).ok();
-        (other && text.as_deref() != Some(&*generation.snapshot.text)).then(|| {
+        let text = digest(&generation.snapshot.text);
+        (other && self.on_disk.differs_from(text, &self.options.config).await).then(|| {
             let (file, config) = (generation.file.display(), self.options.config.display());
             format!("this lasts until the next apply or boot, which take {config}: copy {file} there to keep it")
         })
@@ -255,7 +324,7 @@ impl Loop {
     async fn revert(&mut self, why: &str) -> Result<(), RunError> {
         let Some(generation) = self.generations.earlier(None)? else { return Ok(()) };
         // It ran before, so no parser is asked: whatever is wrong with it now is better than what nobody confirmed.
-        let prepared = self.prepare_as_before(&generation)?;
+        let prepared = self.prepare_as_before(&generation).await?;
         self.announce(&prepared, &Progress::nobody()).await;
         let applied = self.keeper.bring_around(&prepared).await?;
         let number = generation.number;
@@ -272,8 +341,8 @@ impl Loop {
     }
 
     /// As it was read the last time, where it can be read no more: a password's file may be gone.
-    fn prepare_as_before(&self, generation: &Generation) -> Result<Prepared, RunError> {
-        let error = match self.prepare_again(generation) {
+    async fn prepare_as_before(&self, generation: &Generation) -> Result<Prepared, RunError> {
+        let error = match self.prepare_again(generation).await {
             Ok(prepared) => return Ok(prepared),
             Err(error) => error,
         };
@@ -286,9 +355,12 @@ impl Loop {
         }
     }
 
-    fn prepare_again(&self, generation: &Generation) -> Result<Prepared, RunError> {
-        let named = self.generations.config().to_owned();
-        Ok(prepare_generation(generation, &named, self.options.state_dir.as_deref())?)
+    /// Reads a generation again. Its texts are at hand, but the passwords are in files.
+    async fn prepare_again(&self, generation: &Generation) -> Result<Prepared, RunError> {
+        let (named, state_dir) = (self.generations.config().to_owned(), self.options.state_dir.clone());
+        let (file, generation) = (generation.file.clone(), generation.clone());
+        let prepare = move || prepare_generation(&generation, &named, state_dir.as_deref());
+        Ok(self.aside.read(&file, prepare).await??)
     }
 
     /// Answers with what ran until now.
@@ -312,4 +384,10 @@ impl Loop {
         let words = format!("generation {} waits to be confirmed", pending.number);
         Err(RunError::NotNow { words, hint: "rdsup confirm keeps it, rdsup rollback takes it back" })
     }
+}
+
+fn not_applied(asked: &Asked, file: &Path, error: RunError) -> CallError {
+    let error = told(error);
+    tracing::error!(by = asked.by, "{} is not applied: {error}", file.display());
+    error
 }

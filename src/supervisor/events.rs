@@ -8,14 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
-use super::report;
-use super::requests::View;
+use super::report::Sight;
 use crate::control::{CallError, Event, Progress, Reply, StatusReport, What, changes};
 use crate::model::{DaemonName, DomainName};
 use crate::supervise::Report;
-use crate::sys::Machine;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How many events are held for a slow reader.
@@ -63,11 +61,10 @@ impl Events {
     pub async fn stream(
         &self,
         only: Option<&DomainName>,
-        view: &watch::Receiver<Arc<View>>,
-        machine: &Arc<Machine>,
+        sight: &Sight,
         progress: &Progress,
     ) -> Result<Reply, CallError> {
-        let (status, told) = self.listen(view, machine).await;
+        let (status, told) = self.listen(sight).await;
         let mut status = StatusReport::clone(&status);
         if let Some(only) = only {
             let names: Vec<String> = status.domains.iter().map(|domain| domain.name.to_string()).collect();
@@ -86,28 +83,23 @@ impl Events {
     }
 
     /// How things are, and everything that is told after that.
-    async fn listen(
-        &self,
-        view: &watch::Receiver<Arc<View>>,
-        machine: &Arc<Machine>,
-    ) -> (Arc<StatusReport>, broadcast::Receiver<Event>) {
+    async fn listen(&self, sight: &Sight) -> (Arc<StatusReport>, broadcast::Receiver<Event>) {
         loop {
             // Under one lock, so that no change is in neither or in both.
             if let Some(last) = &*self.last() {
                 return (last.clone(), self.sender.subscribe());
             }
-            let now = view.borrow().clone();
-            let status = Arc::new(report::status(&now, machine, false).await);
+            let status = Arc::new(sight.status(false).await);
             let mut last = self.last();
             if last.is_none() {
                 *last = Some(status);
                 tracing::debug!("somebody listens: daemons are asked every {} ms", LOOK_EVERY.as_millis());
-                tokio::spawn(self.clone().look(view.clone(), machine.clone()));
+                tokio::spawn(self.clone().look(sight.clone()));
             }
         }
     }
 
-    async fn look(self, view: watch::Receiver<Arc<View>>, machine: Arc<Machine>) {
+    async fn look(self, sight: Sight) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             {
@@ -118,8 +110,7 @@ impl Events {
                     return;
                 }
             }
-            let now = view.borrow().clone();
-            let status = report::status(&now, &machine, false).await;
+            let status = sight.status(false).await;
             let mut last = self.last();
             if let Some(before) = &*last {
                 for (domain, what) in changes(before, &status) {

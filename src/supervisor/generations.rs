@@ -130,7 +130,7 @@ impl Generations {
     }
 
     /// Decides what to begin with. `stands`: domains of ours are there, whatever is noted.
-    pub fn opening(&mut self, stands: bool, read_file: impl FnOnce() -> Option<Snapshot>) -> Opening {
+    pub async fn opening(&mut self, stands: bool, read_file: impl AsyncFnOnce() -> Option<Snapshot>) -> Opening {
         if let Some(standing) = &self.standing {
             self.ledger.agree_with(standing.generation.number);
             return Opening::Standing(standing.generation.clone());
@@ -142,7 +142,7 @@ impl Generations {
         if let Some(pending) = self.ledger.pending.clone() {
             self.ledger.revert(pending.previous, "not confirmed before the network went down");
         }
-        let Some(file) = read_file() else { return Opening::File };
+        let Some(file) = read_file().await else { return Opening::File };
         let is_file = |number: &u64| self.store.read(*number).ok().flatten().is_some_and(|it| it.snapshot == file);
         let out = self.ledger.reverted.iter().find(|(number, _)| is_file(number));
         match (out, self.last()) {

@@ -10,11 +10,12 @@
 //! ```
 //!
 //! There is one loop, and nothing else changes the machine but `guard`, which puts back filters that were lost. So requests
-//! are carried out one after the other. `prepare` turns a file (or a generation that was kept, see `sources`) into something
-//! that can be applied, `validate` has it read by the daemons' parsers, `apply` carries out the stages of a plan,
-//! `processes` feeds the supervision machines.
+//! are carried out one after the other; the files that they name are read beside it, by `aside`. `prepare` turns a file (or a
+//! generation that was kept, see `sources`) into something that can be applied, `validate` has it read by the daemons'
+//! parsers, `apply` carries out the stages of a plan, `processes` feeds the supervision machines.
 
 mod apply;
+mod aside;
 mod commands;
 mod drift;
 mod events;

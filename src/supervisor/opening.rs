@@ -3,9 +3,10 @@
 //! A network that stands keeps the generation that it was made from. Whoever restarts or upgrades a supervisor has not asked
 //! for a change, and the file may be half edited; only `apply` changes a network that runs.
 
+use super::aside::Aside;
 use super::generations::{Generations, Opening, Read, prepare_generation, stands};
 use super::keeper::{Applied, Keeper};
-use super::prepare::{Prepared, Reading, prepare_from};
+use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
 use super::run::{Options, RunError};
 use super::sources::Sources;
 use crate::config;
@@ -28,23 +29,32 @@ pub struct Opened {
 }
 
 /// Finds out what is to run. Changes nothing but damaged notes, which are put aside.
-pub fn open(options: &Options) -> Result<Opened, RunError> {
-    // The file may be broken by now and the network stand all the same.
-    let text = Sources::files().configuration(&options.config).unwrap_or_default();
+pub async fn open(options: &Options, aside: &Aside) -> Result<Opened, RunError> {
+    // The file may be broken by now, or not come, and the network stand all the same.
+    let config = options.config.clone();
+    let text = aside.read(&options.config, move || Sources::regular_files().configuration(&config)).await;
+    let text = text.ok().and_then(Result::ok).unwrap_or_default();
     let state_dir = options.state_dir.clone().unwrap_or_else(|| config::state_dir(&text));
     let layout = Layout::new(config::run_dir(&text), state_dir);
     let (mut generations, mut words) = Generations::open(&layout, &options.config)?;
-    let read = || prepare_from(Reading { state_dir: options.state_dir.as_deref(), ..Reading::of(&options.config) });
+    let read = async || -> Result<Prepared, PrepareError> {
+        let (config, state_dir) = (options.config.clone(), options.state_dir.clone());
+        let prepare = move || {
+            let (sources, state_dir) = (Sources::regular_files(), state_dir.as_deref());
+            prepare_from(Reading { sources, state_dir, ..Reading::of(&config) })
+        };
+        aside.read(&options.config, prepare).await?
+    };
     let stands = Machine::open(&layout.run_dir, &layout.state_dir).is_ok_and(|machine| stands(&machine));
     let opening = if options.apply {
         Opening::File
     } else {
-        generations.opening(stands, || read().ok().map(|prepared| prepared.snapshot))
+        generations.opening(stands, async || read().await.ok().map(|prepared| prepared.snapshot)).await
     };
     let (file, number) = (options.config.display(), |generation: &Generation| generation.number);
     let stands = matches!(opening, Opening::Standing(_));
     let generation = match opening {
-        Opening::File => match (read(), generations.last()) {
+        Opening::File => match (read().await, generations.last()) {
             (Err(error), Some(generation)) if options.or_last => {
                 let number = number(&generation);
                 words.push(format!("{error}"));
@@ -72,7 +82,9 @@ pub fn open(options: &Options) -> Result<Opened, RunError> {
             generation
         }
     };
-    let prepared = prepare_generation(&generation, generations.config(), options.state_dir.as_deref())?;
+    let (kept, named, state_dir) = (generation.clone(), generations.config().to_owned(), options.state_dir.clone());
+    let prepare = move || prepare_generation(&kept, &named, state_dir.as_deref());
+    let prepared = aside.read(&generation.file, prepare).await??;
     Ok(Opened { prepared, generation: Some(generation), stands, generations, words })
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::aside::Aside;
 use super::prepare::{Prepared, Reading, prepare_from};
 use super::resets::{self, foresee};
 use super::run::RunError;
@@ -35,7 +36,7 @@ impl Outlook {
 /// Plans for the machine that this runs on. Without privileges the machine cannot be looked at, and the plan is that of
 /// an empty one.
 pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
-    let prepared = prepare_as_running(path)?;
+    let prepared = prepare_as_running(path, Sources::files)?;
     let limits = validate(&prepared).await?;
     let layout = &prepared.layout;
     if privilege::require().is_ok() {
@@ -48,9 +49,10 @@ pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
     Ok(Outlook { plan, resets: None, limits })
 }
 
-/// The same through a machine that is open already.
-pub async fn outlook_of(path: &Path, machine: &Machine) -> Result<Outlook, RunError> {
-    let prepared = prepare_as_running(path)?;
+/// The same through a machine that is open already, for a supervisor.
+pub async fn outlook_of(path: &Path, machine: &Machine, aside: &Aside) -> Result<Outlook, RunError> {
+    let file = path.to_owned();
+    let prepared = aside.read(path, move || prepare_as_running(&file, Sources::regular_files)).await??;
     validate(&prepared).await?;
     seen_by(machine, &prepared).await
 }
@@ -79,10 +81,10 @@ async fn seen_by(machine: &Machine, prepared: &Prepared) -> Result<Outlook, RunE
 }
 
 /// As the supervisor whose network stands would read it: generated files name its file, whichever one is looked at.
-fn prepare_as_running(path: &Path) -> Result<Prepared, RunError> {
-    let text = Sources::files().configuration(path).unwrap_or_default();
+fn prepare_as_running(path: &Path, sources: fn() -> Sources) -> Result<Prepared, RunError> {
+    let text = sources().configuration(path).unwrap_or_default();
     let layout = Layout::new(config::run_dir(&text), config::state_dir(&text));
     let standing = boot_id().ok().and_then(|boot_id| Store::new(&layout).standing(&boot_id).ok()?.0);
     let named = standing.as_ref().map_or(path, |standing| standing.config.as_path());
-    Ok(prepare_from(Reading { named, ..Reading::of(path) })?)
+    Ok(prepare_from(Reading { named, sources: sources(), ..Reading::of(path) })?)
 }

@@ -111,7 +111,7 @@ pub struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// A file as it is now.
+    /// A file as it is now, for the command line.
     pub fn of(file: &'a Path) -> Self {
         Self { file, named: file, sources: Sources::files(), disclosure: Disclosure::Real, state_dir: None }
     }

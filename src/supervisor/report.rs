@@ -7,8 +7,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::aside::OnDisk;
 use super::keeper::Applied;
 use super::processes::ProcessReport;
 use super::requests::View;
@@ -18,13 +20,36 @@ use crate::history::Pending;
 use crate::model::{DaemonKind, Domain, DomainName, Routing};
 use crate::policy::{self, Reason};
 use crate::supervise::{SILENT_FOR, State};
-use crate::sys::{Machine, SysError, clock, digest, nft, process};
+use crate::sys::{Machine, SysError, clock, nft, process};
 
 /// How many domains are asked for their counters at the same time; each is a process.
 const AT_ONCE: usize = 8;
 
+/// What it takes to tell how things stand.
+#[derive(Clone)]
+pub struct Sight {
+    /// As far as the event loop knows.
+    pub view: watch::Receiver<Arc<View>>,
+    /// Where it is looked at.
+    pub machine: Arc<Machine>,
+    /// The file that may not be what runs.
+    pub on_disk: OnDisk,
+}
+
+impl Sight {
+    /// How things stand, as far as the event loop knows.
+    pub fn view(&self) -> Arc<View> {
+        self.view.borrow().clone()
+    }
+
+    /// The whole report.
+    pub async fn status(&self, counters: bool) -> StatusReport {
+        status(&self.view(), &self.machine, &self.on_disk, counters).await
+    }
+}
+
 /// The whole report. Reading counters takes a few milliseconds for each domain, so it is done only when they are wanted.
-pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) -> StatusReport {
+async fn status(view: &Arc<View>, machine: &Arc<Machine>, on_disk: &OnDisk, counters: bool) -> StatusReport {
     // Collected before they are joined: a lazy iterator of futures that borrow is too general for the compiler.
     let asked: Vec<_> = view.network.domains.iter().map(|domain| domain_status(view, machine, domain)).collect();
     let mut domains: Vec<DomainStatus> = join_all(asked).await;
@@ -45,7 +70,7 @@ pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) ->
         config: view.config.clone(),
         run_dir: view.layout.run_dir.clone(),
         domains,
-        generation: generation(view),
+        generation: generation(view, on_disk).await,
         repairs: view.repairs.clone(),
         problems: view.overdue.iter().cloned().collect(),
         ..StatusReport::default()
@@ -54,15 +79,14 @@ pub async fn status(view: &Arc<View>, machine: &Arc<Machine>, counters: bool) ->
     report
 }
 
-fn generation(view: &View) -> Option<GenerationStatus> {
+async fn generation(view: &View, on_disk: &OnDisk) -> Option<GenerationStatus> {
     let (number, at) = view.generation?;
     let left = |pending: &Pending| {
         let since_boot = clock::since_boot().unwrap_or_default();
         pending.deadline.since_boot.saturating_sub(since_boot).as_secs()
     };
     let confirm_within = view.pending.as_ref().map(left);
-    // A file that cannot be read differs: it is not what runs.
-    let file_differs = std::fs::read_to_string(&view.config).map_or(true, |text| digest(&text) != view.text);
+    let file_differs = on_disk.differs_from(view.text, &view.config).await;
     Some(GenerationStatus { number, at, confirm_within, file_differs })
 }
 

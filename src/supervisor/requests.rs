@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
+use super::aside::Aside;
 use super::commands::Asked;
 use super::events::Events;
 use super::generations::{Generations, history};
@@ -16,7 +17,7 @@ use super::keeper::{Applied, Keeper};
 use super::outlook::outlook_of;
 use super::prepare::Prepared;
 use super::processes::ProcessReport;
-use super::report;
+use super::report::Sight;
 use crate::control::access::{AccessRules, ctl_access};
 use crate::control::{
     Asked as Domains, CallError, Caller, Change, CtlTarget, Handler, Progress, Repair, Reply, Request, ctl,
@@ -25,8 +26,8 @@ use crate::daemons::Peers;
 use crate::history::Pending;
 use crate::model::{DomainName, Network};
 use crate::plan::Layout;
+use crate::sys::digest;
 use crate::sys::generations::Store;
-use crate::sys::{Machine, digest};
 
 /// What changes something, with a place for the answer.
 pub enum Order {
@@ -145,22 +146,26 @@ impl View {
     }
 }
 
+/// How many files are read at one time for those who only ask, and how long each is waited for.
+const READS_AT_ONCE: usize = 2;
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
 /// Answers requests.
 pub struct Requests {
     orders: mpsc::Sender<Order>,
-    view: watch::Receiver<Arc<View>>,
-    machine: Arc<Machine>,
+    sight: Sight,
     events: Events,
+    aside: Aside,
 }
 
 impl Requests {
-    /// A handler that looks through `view` and gives `orders`.
-    pub fn new(orders: mpsc::Sender<Order>, view: watch::Receiver<Arc<View>>, keeper: &Keeper) -> Self {
-        Self { orders, view, machine: keeper.machine().clone(), events: keeper.processes.events.clone() }
+    /// A handler that looks at things and gives `orders`.
+    pub fn new(orders: mpsc::Sender<Order>, sight: Sight, events: Events) -> Self {
+        Self { orders, sight, events, aside: Aside::new(READS_AT_ONCE, READ_WITHIN) }
     }
 
     fn view(&self) -> Arc<View> {
-        self.view.borrow().clone()
+        self.sight.view()
     }
 
     async fn order<T>(
@@ -178,15 +183,22 @@ impl Requests {
     }
 
     /// Whoever names a configuration file on the command line expects that one to be read.
-    fn is_ours(&self, config: Option<&Path>) -> Result<(), CallError> {
+    async fn is_ours(&self, config: Option<&Path>) -> Result<(), CallError> {
         let ours = self.view().config.clone();
         match config {
-            Some(other) if other != ours && std::fs::canonicalize(other).ok() != std::fs::canonicalize(&ours).ok() => {
+            Some(other) if !self.is_same(other, &ours).await => {
                 let words = format!("the supervisor runs {}, and not {}", ours.display(), other.display());
                 Err(CallError::invalid(words).hint(format!("rdsup apply {}", other.display())))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether both names lead to one file. One that does not come is another one.
+    async fn is_same(&self, one: &Path, other: &Path) -> bool {
+        let (first, second) = (one.to_owned(), other.to_owned());
+        let same = move || std::fs::canonicalize(first).ok() == std::fs::canonicalize(second).ok();
+        one == other || self.aside.read(one, same).await.unwrap_or(false)
     }
 
     async fn ctl(&self, asked: &Domains, command: &str, raw: bool, caller: &Caller) -> Result<Reply, CallError> {
@@ -201,7 +213,7 @@ impl Requests {
 
     async fn plan(&self, file: Option<String>) -> Result<Reply, CallError> {
         let path = file.map_or_else(|| self.view().config.clone(), PathBuf::from);
-        let outlook = outlook_of(&path, &self.machine).await.map_err(CallError::failed)?;
+        let outlook = outlook_of(&path, &self.sight.machine, &self.aside).await.map_err(CallError::failed)?;
         let mut lines: Vec<String> = outlook.plan.steps().map(ToString::to_string).collect();
         lines.extend(outlook.reset_lines().iter().map(|line| format!("# {line}")));
         Ok(Reply::Lines(lines))
@@ -217,16 +229,12 @@ impl Handler for Requests {
         Box::pin(async move {
             match request {
                 Request::Ping {} => Ok(Reply::Version(env!("CARGO_PKG_VERSION").to_owned())),
-                Request::Status { counters } => {
-                    Ok(Reply::Status(Box::new(report::status(&self.view(), &self.machine, counters).await)))
-                }
-                Request::Events { domain } => {
-                    self.events.stream(domain.as_ref(), &self.view, &self.machine, &progress).await
-                }
+                Request::Status { counters } => Ok(Reply::Status(Box::new(self.sight.status(counters).await))),
+                Request::Events { domain } => self.events.stream(domain.as_ref(), &self.sight, &progress).await,
                 Request::Ctl { domains, command, raw } => self.ctl(&domains, &command, raw, &caller).await,
                 Request::Plan { file } => self.plan(file).await,
                 Request::Apply { file, config, confirm } => {
-                    self.is_ours(config.as_deref())?;
+                    self.is_ours(config.as_deref()).await?;
                     let confirm = confirm.map(Duration::from_secs);
                     let by = format!("apply by {}", caller.name());
                     self.change(Command::Apply(Asked { file, confirm, by }), progress).await

@@ -12,12 +12,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::apply::FailedStep;
+use super::aside::{Aside, OnDisk};
+use super::commands::{Done, HasRead, ToRead, Whom, reader};
 use super::drift::Drift;
 use super::generations::Generations;
 use super::keeper::{Applied, KeepError, Keeper};
 use super::opening::{Opened, first, open};
 use super::prepare::{PrepareError, Prepared};
-use super::report::count;
+use super::report::{Sight, count};
 use super::requests::{Order, Requests, View};
 use super::service::{self, Service};
 use super::undo::ChangeError;
@@ -126,7 +128,9 @@ pub async fn run(
     let started = Instant::now();
     let service = Service::new(&handover);
     service.starting("checking the configuration");
-    let mut opened = open(&options)?;
+    // One for the file, and one for what a network that stands needs when the file does not come.
+    let aside = Aside::new(2, READ_WITHIN);
+    let mut opened = service.attending(open(&options, &aside)).await?;
     crate::sys::privilege::require()?;
     let layout = opened.prepared.layout.clone();
     let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
@@ -154,13 +158,15 @@ pub async fn run(
     let rules = Arc::new(AccessRules::of(&prepared.network, group_id));
     let (view, watched) = watch::channel(Arc::new(View::of(&prepared, &rules, &keeper, &applied, &generations)));
     let (orders, inbox) = mpsc::channel(16);
-    let handler = Arc::new(Requests::new(orders, watched, &keeper));
+    let on_disk = OnDisk::new();
+    let sight = Sight { view: watched, machine: keeper.machine().clone(), on_disk: on_disk.clone() };
+    let handler = Arc::new(Requests::new(orders, sight.clone(), keeper.processes.events.clone()));
     let socket = layout.control_socket();
     let server = inherited
         .map_or_else(|| Server::bind(&socket), Ok)
         .map_err(|source| SysError::Io { what: format!("listen on {}", socket.display()), source })?;
     service.keep_control(server.descriptor());
-    service.describe(view.subscribe(), keeper.machine().clone());
+    service.describe(sight);
     let (close, closed) = oneshot::channel::<bool>();
     let serving = tokio::spawn(async move {
         let mut leave_name = false;
@@ -169,6 +175,7 @@ pub async fn run(
     });
     let ready = Readiness { started, wait: options.wait, on_ready: Some(Box::new(on_ready)) };
     let drift = Drift::new(&keeper).await;
+    let (to_read, has_read) = reader();
     let mut looping = Loop {
         options,
         keeper,
@@ -181,6 +188,11 @@ pub async fn run(
         view,
         signals,
         inbox,
+        aside,
+        on_disk,
+        to_read,
+        has_read,
+        reloads: 0,
         ready,
         revert_at: None,
         service: service.clone(),
@@ -267,6 +279,14 @@ pub(super) struct Loop {
     view: watch::Sender<Arc<View>>,
     signals: Signals,
     inbox: mpsc::Receiver<Order>,
+    /// Where files are read that the loop has to wait for.
+    pub(super) aside: Aside,
+    pub(super) on_disk: OnDisk,
+    /// Where those are read that it does not wait for.
+    pub(super) to_read: mpsc::UnboundedSender<ToRead>,
+    has_read: mpsc::Receiver<HasRead>,
+    /// How many signals asked for the file to be applied again, the one that is being followed included.
+    pub(super) reloads: usize,
     ready: Readiness,
     /// When an unconfirmed generation is tried to be reverted again, if that failed.
     pub(super) revert_at: Option<Instant>,
@@ -288,6 +308,9 @@ struct Readiness {
 const ASK_EVERY: Duration = Duration::from_millis(10);
 const ESTABLISHED_WITHIN: Duration = Duration::from_mins(1);
 
+/// How long the loop waits for a file: what comes back unconfirmed, and a start, need passwords.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
 /// A signal, for the log.
 fn noted(signal: i32) -> i32 {
     let name = nix::sys::signal::Signal::try_from(signal).map_or("a signal", nix::sys::signal::Signal::as_str);
@@ -305,10 +328,7 @@ impl Loop {
             tokio::select! {
                 happening = self.keeper.processes.next() => self.keeper.processes.handle(happening),
                 Some(signal) = self.signals.next() => match noted(signal) {
-                    SIGHUP => {
-                        self.reload().await;
-                        self.drift.applied(&self.keeper).await;
-                    }
+                    SIGHUP => self.reload(),
                     SIGINT if self.options.interactive => return End::TearDown(None),
                     _ => return End::Leave,
                 },
@@ -316,6 +336,10 @@ impl Loop {
                     if let Some(end) = self.obey(order).await {
                         return end;
                     }
+                }
+                Some(read) = self.has_read.recv() => {
+                    let done = self.apply(read).await;
+                    self.done(done).await;
                 }
                 () = tokio::time::sleep(ASK_EVERY), if pending => self.tell_if_ready().await,
                 () = tokio::time::sleep_until(confirm_until.unwrap_or_else(Instant::now)), if confirm_until.is_some() => {
@@ -353,10 +377,9 @@ impl Loop {
     async fn obey(&mut self, order: Order) -> Option<End> {
         match order {
             Order::Change { command, progress, reply } => {
-                let result = self.carry_out(command, &progress).await;
-                self.drift.applied(&self.keeper).await;
-                self.publish();
-                let _ = reply.send(result);
+                if let Some(done) = self.carry_out(command, progress, Whom::Request(reply)).await {
+                    self.done(done).await;
+                }
                 None
             }
             Order::Stop { keep: true, reply } => {
@@ -364,6 +387,17 @@ impl Loop {
                 Some(End::Leave)
             }
             Order::Stop { keep: false, reply } => Some(End::TearDown(Some(reply))),
+        }
+    }
+
+    /// A change is over.
+    async fn done(&mut self, (result, whom): Done) {
+        self.drift.applied(&self.keeper).await;
+        self.publish();
+        match whom {
+            // Whoever asked may be gone.
+            Whom::Request(reply) => drop(reply.send(result)),
+            Whom::Signal => self.reloaded(&result),
         }
     }
 

@@ -12,15 +12,13 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::commands::Asked;
+use super::commands::{Asked, Whom};
 use super::processes::Processes;
-use super::report;
-use super::requests::View;
+use super::report::Sight;
 use super::run::Loop;
-use crate::control::Progress;
+use crate::control::{CallError, Change, Progress};
 use crate::model::DomainName;
 use crate::sys::Machine;
 use crate::sys::handover::{Handover, Kept};
@@ -210,7 +208,7 @@ impl Service {
     }
 
     /// Tells the manager in `status`'s words how things are, whenever that changes.
-    pub fn describe(self: &Arc<Self>, view: watch::Receiver<Arc<View>>, machine: Arc<Machine>) {
+    pub fn describe(self: &Arc<Self>, sight: Sight) {
         if self.notifier.is_none() {
             return;
         }
@@ -218,8 +216,7 @@ impl Service {
         tokio::spawn(async move {
             let mut last = String::new();
             loop {
-                let now = view.borrow().clone();
-                let words = report::status(&now, &machine, false).await.state_words;
+                let words = sight.status(false).await.state_words;
                 // During a reload or a stop the line says that.
                 if locked(&service.now).phase == Phase::Running && words != last {
                     service.tell(vec![Word::Status(words.clone())]);
@@ -227,7 +224,7 @@ impl Service {
                 }
                 tokio::time::sleep(STATUS_EVERY).await;
                 // Nobody publishes any more: the supervisor leaves.
-                if view.has_changed().is_err() {
+                if sight.view.has_changed().is_err() {
                     return;
                 }
             }
@@ -291,14 +288,27 @@ impl Loop {
         }
     }
 
-    /// Applies the file again, as whoever sent SIGHUP asked, and tells the manager when that is over.
-    pub(super) async fn reload(&mut self) {
-        self.service.reloading();
-        let words = match self.apply(Asked::signal(), &Progress::nobody()).await {
+    /// Applies the file again, as whoever sent SIGHUP asked. While that is going on another signal asks for it once more.
+    pub(super) fn reload(&mut self) {
+        self.reloads += 1;
+        if self.reloads == 1 {
+            self.service.reloading();
+            if let Some((result, _)) = self.begin_apply(Asked::signal(), Progress::nobody(), Whom::Signal) {
+                self.reloaded(&result);
+            }
+        }
+    }
+
+    /// Tells the manager that it is over.
+    pub(super) fn reloaded(&mut self, result: &Result<Change, CallError>) {
+        let words = match result {
             Ok(_) => format!("{} applied", self.options.config.display()),
             Err(error) => format!("not applied: {}", error.message.replace('\n', "; ")),
         };
         self.service.ready(words);
+        if std::mem::take(&mut self.reloads) > 1 {
+            self.reload();
+        }
     }
 }
 

@@ -15,6 +15,8 @@ const LARGEST_FILE: u64 = 64 << 20;
 pub struct Sources {
     /// Instead of the files.
     kept: Option<Snapshot>,
+    /// Whether the configuration too must be a regular file.
+    only_regular: bool,
     taken: Snapshot,
 }
 
@@ -35,15 +37,21 @@ impl Sources {
         Self::default()
     }
 
+    /// The same for a supervisor, which waits for nobody: the configuration is no pipe and no device.
+    pub fn regular_files() -> Self {
+        Self { only_regular: true, ..Self::default() }
+    }
+
     /// A generation.
     pub fn kept(snapshot: Snapshot) -> Self {
-        Self { kept: Some(snapshot), taken: Snapshot::default() }
+        Self { kept: Some(snapshot), ..Self::default() }
     }
 
     /// The configuration itself.
     pub fn configuration(&mut self, path: &Path) -> io::Result<String> {
         let text = match &self.kept {
             Some(kept) => kept.text.clone(),
+            None if self.only_regular => read_regular(path)?,
             None => read_all(File::open(path)?)?,
         };
         self.taken.text.clone_from(&text);

@@ -37,6 +37,7 @@ mod output;
 mod packets;
 mod policy;
 mod ps;
+mod reading;
 mod readme;
 mod recovery;
 mod resets;
