@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::output::tell;
-use crate::supervisor::{PrepareError, RunError};
+use crate::supervisor::{PrepareError, RunError, unsupervised};
 use crate::sys::SysError;
 
 /// The exit codes of cli commands.
@@ -131,6 +131,19 @@ impl From<RunError> for Failure {
             RunError::NotNow { words, hint } => Self::new(words).hint(hint),
             RunError::Change(error) => Self::new(error),
             RunError::Left(words) => Self::new(words),
+            RunError::Unsupervised { generation, source } => {
+                let failure = Self::from(source);
+                let words = unsupervised(generation);
+                let hint = "mend that and start again; or, with a file that can be used: rdsup start --apply";
+                let cause = failure.picture.unwrap_or_else(|| format!("error: {}", failure.message));
+                Self {
+                    // A service is started again: a file may come back that was there when the network was made.
+                    exit: Exit::Failed,
+                    picture: Some(format!("{}\nerror: {words}\nhint: {hint}", cause.trim_end())),
+                    message: format!("{}; {words}", failure.message),
+                    hint: Some(hint.to_owned()),
+                }
+            }
         }
     }
 }

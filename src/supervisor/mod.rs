@@ -44,7 +44,7 @@ pub use logging::Verbosity;
 pub use outlook::{Outlook, outlook};
 pub use prepare::{Disclosure, Fault, PrepareError, Prepared, prepare};
 pub use report::count;
-pub use run::{Options, RunError, run, tear_down};
+pub use run::{Options, RunError, run, tear_down, unsupervised};
 pub use sources::Sources;
 pub use undo::ChangeError;
 pub use validate::validate;

@@ -28,6 +28,21 @@ pub struct Opened {
     pub words: Vec<String>,
 }
 
+impl Opened {
+    /// What it means that what is to run cannot be used.
+    pub fn unusable(&self, error: PrepareError) -> RunError {
+        match &self.generation {
+            Some(generation) if self.stands => unusable(generation, error),
+            _ => error.into(),
+        }
+    }
+}
+
+/// What it means for a network that stands.
+fn unusable(generation: &Generation, source: PrepareError) -> RunError {
+    RunError::Unsupervised { generation: generation.number, source }
+}
+
 /// Finds out what is to run. Changes nothing but damaged notes, which are put aside.
 pub async fn open(options: &Options, aside: &Aside) -> Result<Opened, RunError> {
     // The file may be broken by now, or not come, and the network stand all the same.
@@ -84,7 +99,11 @@ pub async fn open(options: &Options, aside: &Aside) -> Result<Opened, RunError> 
     };
     let (kept, named, state_dir) = (generation.clone(), generations.config().to_owned(), options.state_dir.clone());
     let prepare = move || prepare_generation(&kept, &named, state_dir.as_deref());
-    let prepared = aside.read(&generation.file, prepare).await??;
+    let prepared = aside.read(&generation.file, prepare).await.and_then(|prepared| prepared);
+    let prepared = match prepared {
+        Err(error) if stands => return Err(unusable(&generation, error)),
+        prepared => prepared?,
+    };
     Ok(Opened { prepared, generation: Some(generation), stands, generations, words })
 }
 

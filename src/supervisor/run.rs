@@ -84,6 +84,19 @@ pub enum RunError {
     /// Something could not be taken down.
     #[error("{0}")]
     Left(String),
+    /// A network stands, and what it was made from cannot be used any more.
+    #[error("{source}\n{}", unsupervised(*generation))]
+    Unsupervised {
+        /// What it was made from.
+        generation: u64,
+        /// What is wrong with that.
+        source: PrepareError,
+    },
+}
+
+/// What becomes of a network whose supervisor could not start.
+pub fn unsupervised(generation: u64) -> String {
+    format!("the network of generation {generation} stays as it is and nobody looks after it: nothing is repaired")
 }
 
 impl From<KeepError> for RunError {
@@ -134,7 +147,8 @@ pub async fn run(
     crate::sys::privilege::require()?;
     let layout = opened.prepared.layout.clone();
     let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
-    service.attending(validate_on(&machine, &opened.prepared)).await?;
+    let validated = service.attending(validate_on(&machine, &opened.prepared)).await;
+    validated.map_err(|error| opened.unusable(error))?;
     let lock = acquire(&layout)?;
     logging::start(options.verbosity, Some(&layout.log()))?;
     for words in &opened.words {

@@ -65,8 +65,8 @@ fn what_nobody_confirmed_comes_out_around_what_is_in_the_way() {
     machine.assert_converged();
 }
 
-#[test]
-fn what_nobody_confirmed_comes_out_although_a_password_is_gone() {
+/// A domain with a neighbor whose password is in `/srv/machine/transit.key`, on a machine that has both.
+fn with_password() -> (Machine, &'static str) {
     let edge = "[domain.edge]\nasn = 65001\nloopback = [\"198.51.100.1/32\"]\nnetworks = [\"198.51.100.0/24\"]\n\
         [[domain.edge.interface]]\nname = \"up0\"\naddress = [\"203.0.113.2/30\"]\n\
         [[domain.edge.neighbor]]\nname = \"transit\"\naddress = \"203.0.113.1\"\nasn = 64510\nroutes = [\"8.8.0.0/16 le 24\"]\n\
@@ -75,6 +75,36 @@ fn what_nobody_confirmed_comes_out_although_a_password_is_gone() {
     machine.write("/srv/machine/transit.key", "s3cret words\n");
     machine.sh("chmod 600 /srv/machine/transit.key; ip netns add isp; ip link add up0 type veth peer name c netns isp");
     machine.rdsup("start --detach").ok();
+    (machine, edge)
+}
+
+#[test]
+fn a_start_that_cannot_take_over_for_want_of_a_password_says_what_becomes_of_the_network() {
+    let (machine, edge) = with_password();
+    let bird = machine.bird("edge").expect("a daemon");
+    machine.signal_supervisor("TERM");
+    machine.line("mv /srv/machine/transit.key /srv/machine/old.key");
+    let said = machine.rdsup("start --detach").refused(1);
+    for words in [
+        "cannot read the password file /srv/machine/transit.key: No such file",
+        "the network of generation 1 stays as it is and nobody looks after it",
+        "hint: mend that and start again; or, with a file that can be used: rdsup start --apply",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    // Both of what the hint says lead out of it.
+    machine.line("mv /srv/machine/old.key /srv/machine/transit.key");
+    machine.rdsup("start --detach").ok();
+    machine.signal_supervisor("TERM");
+    machine.line("rm /srv/machine/transit.key");
+    machine.configure(&edge.replace("password = { file = \"/srv/machine/transit.key\" }\n", ""));
+    machine.rdsup("start --detach --apply").ok();
+    assert_eq!(machine.bird("edge"), Some(bird), "the same daemon all the time");
+}
+
+#[test]
+fn what_nobody_confirmed_comes_out_although_a_password_is_gone() {
+    let (machine, edge) = with_password();
     machine.configure(&edge.replace("198.51.100.0/24", "198.51.100.0/25"));
     machine.rdsup("apply --confirm 3s").ok();
     machine.line("rm /srv/machine/transit.key");
