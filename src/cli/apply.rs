@@ -45,7 +45,7 @@ pub(super) fn change(global: &Global, request: &Request) -> Result<Exit, Failure
         let reply = client
             .call_with_progress(request, |line| {
                 if !global.quiet && !global.json {
-                    println!("{line}");
+                    super::output::say(line);
                 }
             })
             .await?;

@@ -43,7 +43,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         super::warnings(global, &prepared);
         if !global.quiet {
             let (domains, links) = (count(domains, "domain"), count(links, "link"));
-            println!("{}: {domains}, {links}, no errors", file.display());
+            super::output::say(format_args!("{}: {domains}, {links}, no errors", file.display()));
         }
     }
     Ok(Exit::Done)

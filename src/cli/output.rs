@@ -168,6 +168,11 @@ pub fn print(text: &str) -> Result<bool, Failure> {
     }
 }
 
+/// Prints a line that is beside the result. Nobody may be reading any more, which stops nothing that is under way.
+pub fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stdout(), "{line}");
+}
+
 /// Says a line on standard error. Nobody may be listening any more (`2>&1 | head`), which is no reason to fail.
 pub fn tell(line: impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr(), "{line}");

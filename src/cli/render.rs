@@ -53,7 +53,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     } else if let Some(directory) = &args.out {
         write(directory, &files)?;
         if !global.quiet {
-            println!("{} files written to {}", files.len(), directory.display());
+            output::say(format_args!("{} files written to {}", files.len(), directory.display()));
         }
     } else if global.json {
         let map: serde_json::Map<String, serde_json::Value> =

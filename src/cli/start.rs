@@ -144,10 +144,10 @@ fn detach(global: &Global, args: &Args) -> Result<Exit, Failure> {
     }
     if let Some(mark) = ready {
         if !global.quiet {
-            println!(
+            super::output::say(format_args!(
                 "rdsup runs in the background (pid {}); see `rdsup status`, stop it with `rdsup stop`",
                 process.pid()
-            );
+            ));
         }
         return Ok(if mark == READY { Exit::Done } else { Exit::NotReady });
     }

@@ -1,6 +1,6 @@
 //! `ctl`: several domains' daemons asked at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
@@ -34,7 +34,8 @@ pub async fn ctl(
     let mut calls = Vec::new();
     match asked {
         Asked::Some(names) => {
-            for name in names {
+            // Each once: whoever names one a thousand times has it asked once.
+            for name in names.iter().collect::<BTreeSet<_>>() {
                 let target = targets.get(name).ok_or_else(|| no_such_domain(name, targets))?;
                 calls.push((name, target, access(name)?));
             }
@@ -102,6 +103,31 @@ mod tests {
         };
         assert_eq!(problem("plain"), "plain has no routing daemon; try: ip -n plain route");
         assert!(problem("private").starts_with("cannot reach the daemon at /nonexistent/bird.ctl: No such file"));
+    }
+
+    #[tokio::test]
+    async fn a_domain_that_is_named_a_thousand_times_is_asked_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("bird.ctl");
+        let listener = tokio::net::UnixListener::bind(&socket).expect("the directory is ours");
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let answering = async {
+            loop {
+                // It hangs up at once.
+                drop(listener.accept().await);
+                asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        };
+        let target = CtlTarget { kind: DaemonKind::Bird, socket, peers: Peers::new() };
+        let targets = BTreeMap::from([(domain("private"), target)]);
+        let names = Asked::Some(vec![domain("private"); 1000]);
+        tokio::select! {
+            () = answering => {}
+            answers = ctl(&targets, &names, "show bgp", false, full) => {
+                assert_eq!(answers.expect("it is a domain").len(), 1);
+            }
+        }
+        assert_eq!(asked.into_inner(), 1);
     }
 
     #[tokio::test]

@@ -256,7 +256,7 @@ fn in_domain(old: &DomainStatus, new: &DomainStatus) -> Vec<What> {
 
 /// Whether an Established session has been so all the time. The daemon's own times are whole seconds, rounded.
 fn is_same(old: &Session, new: &Session) -> bool {
-    let began_again = old.since.zip(new.since).is_some_and(|(old, new)| new > old + 1);
+    let began_again = old.since.zip(new.since).is_some_and(|(old, new)| new > old.saturating_add(1));
     old.is_established() && new.is_established() && !began_again
 }
 

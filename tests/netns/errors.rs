@@ -138,6 +138,17 @@ fn frr_is_a_clear_error_in_this_version() {
 }
 
 #[test]
+fn what_nobody_reads_any_more_is_no_reason_to_fail() {
+    let machine = Machine::running(DEMO);
+    for verb in ["check", "apply", "apply --json", "render --out /srv/machine/r", "plan", "status", "history", "log"] {
+        // Its output has ended before it begins.
+        let script = format!("set -o pipefail; (sleep 0.2; exec {RDSUP} -c {CONFIG} {verb}) | exec <&-");
+        let said = machine.run(&["bash", "-euc", &script]);
+        assert!(said.status.success() && !said.stderr.contains("panicked"), "{verb}: {said}");
+    }
+}
+
+#[test]
 fn a_pipe_instead_of_a_file_is_refused_and_nobody_waits_for_it() {
     let list = "[prefixes]\npiped = { file = \"/srv/machine/pipe\" }\n";
     let neighbor = "[[domain.internet.neighbor]]\nname = \"up\"\naddress = \"192.0.2.9\"\nasn = 3333\nmultihop = 2\n\
