@@ -13,7 +13,7 @@ use tokio::time::{Instant, interval};
 
 const CONFIG: &str = r#"
 router id 10.255.0.1;
-timeformat protocol "%s";
+timeformat protocol "%Y-%m-%dT%H:%M:%S%z";
 timeformat route "%s";
 protocol device {}
 protocol static originated4 { ipv4; route 10.1.0.0/16 unreachable; route 10.2.0.0/16 blackhole; }

@@ -42,8 +42,18 @@ fn times_in_birds_own_form_are_read_too() {
                 1006-  BGP state:          Established\n0000 \n";
     let sessions = parse_sessions(text, &Peers::new()).expect("it is the protocol");
     let expected = "2026-11-21T21:29:03".parse::<jiff::civil::DateTime>().expect("a time");
-    let expected = expected.to_zoned(jiff::tz::TimeZone::system()).expect("it exists").timestamp().as_second();
+    let expected = expected.to_zoned(jiff::tz::TimeZone::system()).expect("it exists").timestamp();
     assert_eq!(sessions[0].since, Some(expected));
+}
+
+#[test]
+fn a_time_with_its_zone_and_seconds_since_1970_are_the_same_time() {
+    for since in ["2026-11-21T21:29:03+0000", "2026-11-21T22:29:03+0100", "1795296543"] {
+        let text = format!("1002-rd_b        BGP        ---        up     {since}  Established   \n0000 \n");
+        let sessions = parse_sessions(&text, &Peers::new()).expect("it is the protocol");
+        assert_eq!(sessions[0].since.map(|time| time.to_string()).as_deref(), Some("2026-11-21T21:29:03Z"), "{since}");
+        assert_eq!(sessions[0].state, "up");
+    }
 }
 
 #[test]

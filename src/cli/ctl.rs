@@ -237,7 +237,7 @@ fn bgp(routes: &[Route]) -> String {
 
 fn table(routes: &[Route]) -> String {
     let mut table = Table::new(&["BEST", "PREFIX", "NEXT HOP", "SOURCE", "FROM", ">PREF", ">FOR"]);
-    let now = jiff::Timestamp::now().as_second();
+    let now = jiff::Timestamp::now();
     for route in sorted(routes) {
         table.row(
             Health::Good,
@@ -248,7 +248,7 @@ fn table(routes: &[Route]) -> String {
                 route.source.split_whitespace().next().unwrap_or_default().to_owned(),
                 route.from.clone(),
                 route.preference.map(|preference| preference.to_string()).unwrap_or_default(),
-                route.since.map(|since| output::duration(since.abs_diff(now.max(since)))).unwrap_or_default(),
+                route.since.map(|since| output::since_then(since, now)).unwrap_or_default(),
             ],
         );
     }
@@ -273,9 +273,9 @@ fn next_hops(route: &Route) -> String {
 }
 
 fn neighbor(session: &Session) -> String {
-    let now = jiff::Timestamp::now().as_second();
+    let now = jiff::Timestamp::now();
     let health = if session.is_established() { Health::Good } else { Health::Bad };
-    let since = session.since.map(|since| format!(" for {}", output::duration(since.abs_diff(now.max(since)))));
+    let since = session.since.map(|since| format!(" for {}", output::since_then(since, now)));
     let state = styled(health.style(), &format!("{}{}", session.state, since.unwrap_or_default()));
     let asn = |asn: Option<crate::model::Asn>| asn.map_or_else(|| "-".to_owned(), |asn| asn.to_string());
     let address = session.address.map_or_else(|| "-".to_owned(), |address| address.to_string());

@@ -94,7 +94,7 @@ pub fn sessions_table<'a>(sessions: impl IntoIterator<Item = (Option<&'a str>, &
     let mut headings = vec!["DOMAIN"];
     headings.retain(|_| with_domain);
     headings.extend(["SESSION", "PEER", ">AS", "STATE", ">FOR", ">IN", ">FILTERED", ">OUT", "LAST ERROR"]);
-    let now = jiff::Timestamp::now().as_second();
+    let now = jiff::Timestamp::now();
     let mut table = Table::new(&headings);
     for (domain, session) in sessions {
         let health = if session.is_established() {
@@ -113,7 +113,7 @@ pub fn sessions_table<'a>(sessions: impl IntoIterator<Item = (Option<&'a str>, &
             session.peer.clone(),
             session.remote_asn.map(|asn| asn.to_string()).unwrap_or_default(),
             session.state.clone(),
-            session.since.map(|since| duration(since.abs_diff(now.max(since)))).unwrap_or_default(),
+            session.since.map(|since| since_then(since, now)).unwrap_or_default(),
             session.imported.to_string(),
             session.filtered.to_string(),
             session.exported.to_string(),
@@ -123,6 +123,11 @@ pub fn sessions_table<'a>(sessions: impl IntoIterator<Item = (Option<&'a str>, &
         table.row(health, cells);
     }
     table
+}
+
+/// How long ago that was.
+pub fn since_then(then: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    duration(u64::try_from(now.duration_since(then).as_secs()).unwrap_or_default())
 }
 
 /// A duration of whole seconds in its two largest units: `45s`, `2m 10s`, `3h 5m`, `12d 4h`.

@@ -154,10 +154,9 @@ fn remarks(report: &StatusReport, generation: &GenerationStatus) -> Vec<String> 
 fn repairs(report: &StatusReport, now: jiff::Timestamp) -> Table {
     let mut table = Table::new(&["DOMAIN", "FOUND AND REPAIRED", ">AGO", ">TOOK"]);
     for repair in report.repairs.iter().rev() {
-        let ago = u64::try_from(now.duration_since(repair.at).as_secs()).unwrap_or_default();
         let took = format!("{} ms", repair.milliseconds);
         let found = output::harmless(&repair.found.join("; "));
-        table.row(Health::Good, [repair.domain.to_string(), found, output::duration(ago), took]);
+        table.row(Health::Good, [repair.domain.to_string(), found, output::since_then(repair.at, now), took]);
     }
     table
 }
@@ -230,7 +229,7 @@ mod tests {
     use super::*;
 
     fn report() -> StatusReport {
-        let now = jiff::Timestamp::now().as_second();
+        let now = jiff::Timestamp::now();
         let session = |name: &str, state: &str, error: Option<&str>| crate::daemons::Session {
             name: format!("rd-{name}"),
             peer: name.to_owned(),
@@ -240,7 +239,7 @@ mod tests {
             address: None,
             interface: None,
             state: state.to_owned(),
-            since: Some(now - 11_100),
+            since: Some(now - jiff::SignedDuration::from_secs(11_100)),
             imported: 3,
             filtered: 1,
             exported: 2,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::protocol::{DomainState, DomainStatus, StatusReport};
@@ -256,7 +256,8 @@ fn in_domain(old: &DomainStatus, new: &DomainStatus) -> Vec<What> {
 
 /// Whether an Established session has been so all the time. The daemon's own times are whole seconds, rounded.
 fn is_same(old: &Session, new: &Session) -> bool {
-    let began_again = old.since.zip(new.since).is_some_and(|(old, new)| new > old.saturating_add(1));
+    let later = |(old, new): (Timestamp, Timestamp)| new.duration_since(old) > SignedDuration::from_secs(1);
+    let began_again = old.since.zip(new.since).is_some_and(later);
     old.is_established() && new.is_established() && !began_again
 }
 

@@ -8,6 +8,10 @@ fn name(name: &str) -> DomainName {
     DomainName::new(name).expect("a legal name")
 }
 
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a time")
+}
+
 fn session(state: &str, since: i64, error: Option<&str>) -> Session {
     Session {
         name: "rd-internet".to_owned(),
@@ -18,7 +22,7 @@ fn session(state: &str, since: i64, error: Option<&str>) -> Session {
         address: None,
         interface: None,
         state: state.to_owned(),
-        since: Some(since),
+        since: Some(at(since)),
         imported: 0,
         filtered: 0,
         exported: 0,
@@ -62,7 +66,7 @@ fn nothing_happened_between_equal_reports_and_counts_are_no_events() {
     let mut other = one.clone();
     assert_eq!(changes(&one, &other), []);
     let session = &mut other.domains[0].sessions[0];
-    (session.imported, session.since) = (7, Some(101));
+    (session.imported, session.since) = (7, Some(at(101)));
     assert_eq!(changes(&one, &other), []);
 }
 

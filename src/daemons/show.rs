@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::DaemonError;
@@ -28,8 +29,8 @@ pub struct Session {
     pub interface: Option<String>,
     /// The state of RFC 4271, such as `Established`.
     pub state: String,
-    /// When it came into this state, in seconds since 1970.
-    pub since: Option<i64>,
+    /// When it came into this state.
+    pub since: Option<Timestamp>,
     /// Routes accepted, of all families.
     pub imported: u64,
     /// Announcements that the filter refused since the session began, of all families.
@@ -108,8 +109,8 @@ pub struct Route {
     pub protocol: String,
     /// How it came into the table: `bgp`, `static`, `device` …
     pub source: String,
-    /// When it came, in seconds since 1970.
-    pub since: Option<i64>,
+    /// When it came.
+    pub since: Option<Timestamp>,
     /// The daemon's preference of the source, higher is better.
     pub preference: Option<u32>,
     /// Whether it is the one in use.

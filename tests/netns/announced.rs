@@ -12,7 +12,7 @@ use crate::machine::{Machine, SOON};
 type End = (String, String);
 
 /// Since when a session has been Established; none if it is not.
-pub type Sessions = BTreeMap<End, Option<i64>>;
+pub type Sessions = BTreeMap<End, Option<String>>;
 
 /// A change of the file: what it is about, and what is put in the place of what.
 pub type Change<'a> = (&'a str, &'a [(&'a str, &'a str)]);
@@ -38,8 +38,8 @@ impl Machine {
         for domain in status["domains"].as_array().into_iter().flatten() {
             for session in domain["sessions"].as_array().into_iter().flatten() {
                 let text = |value: &Value| value.as_str().expect("a name").to_owned();
-                let since = session["since"].as_i64().filter(|_| session["state"] == "Established");
-                sessions.insert((text(&domain["name"]), text(&session["name"])), since);
+                let since = session["since"].as_str().filter(|_| session["state"] == "Established");
+                sessions.insert((text(&domain["name"]), text(&session["name"])), since.map(str::to_owned));
             }
         }
         sessions
@@ -159,7 +159,7 @@ impl Drop for Table {
 /// Sessions that were up before, and are gone, down, or up since another moment now.
 fn changed(before: &Sessions, now: &Sessions) -> BTreeSet<End> {
     let up = before.iter().filter(|(_, since)| since.is_some());
-    up.filter(|(end, since)| now.get(*end) != Some(*since)).map(|(end, _)| end.clone()).collect()
+    up.filter(|(end, since)| now.get(*end) != Some(since)).map(|(end, _)| end.clone()).collect()
 }
 
 /// Waits until every session is up. A session that is reset is up again after a second at the least, so that it then has another

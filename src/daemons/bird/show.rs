@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+
 use super::super::{FamilyCounts, Peers, Session};
 use super::protocol::Reply;
 use crate::model::{Asn, Family};
@@ -82,11 +84,15 @@ fn headline(text: &str, peers: &Peers) -> Option<Session> {
     })
 }
 
-/// The time at the start of `words`: seconds since 1970, as our configuration asks for, or one of BIRD's own forms.
-pub(super) fn since(words: &[&str]) -> Option<i64> {
+/// The time at the start of `words`: with its zone, as our configuration asks for, in seconds since 1970, as it once did, or
+/// in one of BIRD's own forms.
+pub(super) fn since(words: &[&str]) -> Option<Timestamp> {
     let first = *words.first()?;
     if first.bytes().all(|b| b.is_ascii_digit()) {
-        return first.parse().ok();
+        return Timestamp::from_second(first.parse().ok()?).ok();
+    }
+    if let Ok(time) = first.parse() {
+        return Some(time);
     }
     let zone = jiff::tz::TimeZone::system();
     let moment = match first.parse::<jiff::civil::Date>() {
@@ -97,7 +103,7 @@ pub(super) fn since(words: &[&str]) -> Option<i64> {
         // `iso short` leaves out the date of what is less than a day old.
         Err(_) => jiff::Zoned::now().date().to_datetime(first.parse().ok()?),
     };
-    moment.to_zoned(zone).ok().map(|zoned| zoned.timestamp().as_second())
+    moment.to_zoned(zone).ok().map(|zoned| zoned.timestamp())
 }
 
 fn detail(session: &mut Session, text: &str) {
