@@ -28,6 +28,7 @@ fn wanted(names: &[&str]) -> Desired {
             files: Vec::new(),
             interfaces: BTreeMap::new(),
             routes: [].into(),
+            route_origins: BTreeMap::new(),
             daemon: None,
             origin: Origin::default(),
         };

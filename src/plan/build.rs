@@ -12,7 +12,7 @@ use super::desired::{
 };
 use super::observed::RouteSpec;
 use super::{Layout, ROUTE_PROTOCOL, host};
-use crate::model::{DaemonKind, Domain, Family, InterfaceName, Link, LinkEnd, Network};
+use crate::model::{DaemonKind, Domain, Family, InterfaceName, Link, LinkEnd, Network, Origin};
 use crate::policy;
 use crate::render::{Rendered, RenderedDomain};
 
@@ -64,15 +64,34 @@ fn desired_domain(network: &Network, domain: &Domain, rendered: &RenderedDomain,
         let path = layout.sysctls(name);
         files.push(DesiredFile { path, text: text.into(), mode: 0o644, owner: FileOwner::Root });
     }
+    let routes: Vec<_> = policy::kernel_routes(network, name)
+        .into_iter()
+        .map(|route| {
+            let origin = route_origin(network, domain, &route);
+            (route_spec(route), origin)
+        })
+        .collect();
     DesiredDomain {
         sysctls,
         filter: DesiredFilter { path: layout.filter(name), text: Arc::from(rendered.filter.as_str()) },
         files,
         interfaces: interfaces(network, domain, layout),
-        routes: policy::kernel_routes(network, name).into_iter().map(route_spec).collect(),
+        routes: routes.iter().map(|(route, _)| route.clone()).collect(),
+        route_origins: routes.into_iter().filter_map(|(route, origin)| Some((route, origin?))).collect(),
         daemon,
         origin: domain.origin,
     }
+}
+
+/// The line of a declared route, or of the static link that a route crosses.
+fn route_origin(network: &Network, domain: &Domain, route: &policy::KernelRoute) -> Option<Origin> {
+    let declared = domain.routes.iter().find(|it| it.to == route.to && it.metric == route.metric);
+    let link = || {
+        let dev = route.dev.as_ref()?;
+        let (link, ..) = network.links_of(&domain.name).find(|(_, end, _)| end.interface == *dev)?;
+        Some(link.origin)
+    };
+    declared.map(|route| route.origin).or_else(link)
 }
 
 fn route_spec(route: policy::KernelRoute) -> RouteSpec {

@@ -33,10 +33,19 @@ pub struct DesiredDomain {
     pub interfaces: BTreeMap<InterfaceName, DesiredInterface>,
     /// Routes of protocol [`super::ROUTE_PROTOCOL`].
     pub routes: BTreeSet<RouteSpec>,
+    /// Where those of them were declared that were elsewhere than the domain.
+    pub route_origins: BTreeMap<RouteSpec, Origin>,
     /// The routing daemon.
     pub daemon: Option<DesiredDaemon>,
     /// Where the domain was declared.
     pub origin: Origin,
+}
+
+impl DesiredDomain {
+    /// Where a route was asked for.
+    pub fn origin_of(&self, route: &RouteSpec) -> Origin {
+        self.route_origins.get(route).copied().unwrap_or(self.origin)
+    }
 }
 
 /// One `inet rdsup` table.

@@ -144,7 +144,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             if (rebuilt || !seen.routes.contains(route)) && !self.waits(name, wanted, route) {
-                self.push(Stage::Routes, name, wanted.origin, Action::AddRoute(route.clone()));
+                self.push(Stage::Routes, name, wanted.origin_of(route), Action::AddRoute(route.clone()));
             }
         }
         self.daemon(name, wanted, seen);

@@ -93,7 +93,7 @@ fn a_step_that_fails_takes_everything_back_and_names_the_line_and_the_kernels_wo
          [[link]]\nbetween = [\"more\", \"internet\"]\nrouting = \"static\"\n[link.into.more]\nroutes = []\n[link.into.internet]\nroutes = []\n";
     machine.configure(&broken);
     let error = machine.rdsup("apply").refused(1);
-    let line = 1 + broken.lines().position(|line| line == "[domain.internet]").expect("the domain");
+    let line = 1 + broken.lines().position(|line| line == "to = \"10.9.0.0/16\"").expect("the route");
     assert!(error.contains("invalid gateway") && error.contains(&format!("line {line}")), "{error}");
     assert!(error.contains("10.9.0.0/16") && error.contains("the network is as it was before"), "{error}");
     let after = (sessions(&machine), machine.sh("ip -n internet route; nft list ruleset; ls /run/netns /run/rdsup"));
