@@ -112,12 +112,14 @@ impl Explained {
             }
             Action::SetSysctls { values, .. } => {
                 // Those of an interface that is made again are new as it is.
-                let mut of_others = values.iter().filter(|value| {
+                let of_others = values.iter().filter(|value| {
                     let interface = value.key.split('/').nth(3).and_then(|name| InterfaceName::new(name).ok());
                     interface.is_none_or(|name| !self.has_made(domain, &name))
                 });
-                let first = of_others.next()?;
-                let more = of_others.count();
+                let more = of_others.clone().count().saturating_sub(1);
+                // Whoever writes these makes the kernel write others, such as `accept_redirects`.
+                let follows = |key: &str| !(key.ends_with("/ip_forward") || key.ends_with("/forwarding"));
+                let first = of_others.min_by_key(|value| follows(&value.key))?;
                 let and = if more == 0 { String::new() } else { format!(" (and {more} more)") };
                 Some(("sysctl", format!("{}{and}", first.dotted()), "was altered"))
             }
@@ -264,6 +266,20 @@ mod tests {
                 "route unreachable 198.51.100.0/24 was gone",
             ]
         );
+    }
+
+    #[test]
+    fn of_several_sysctls_the_one_that_changes_the_others_is_named() {
+        let keys = ["net/ipv4/conf/all/accept_redirects", "net/ipv4/ip_forward", "net/ipv6/conf/all/accept_ra"];
+        let mut desired = three_domains();
+        let sysctls = &mut desired.domains.get_mut(&name("private")).unwrap().sysctls;
+        sysctls.extend(keys.map(|key| (key.to_owned(), "1".to_owned())));
+        let mut observed = Observed::default();
+        let up = plan(&desired, &observed, &layout()).unwrap();
+        carry_out(&mut observed, &up);
+        observed.domains.get_mut(&name("private")).unwrap().sysctls.clear();
+        let found = found(&plan(&desired, &observed, &layout()).unwrap(), &observed);
+        assert_eq!(words("private", &found), ["sysctl net.ipv4.ip_forward (and 2 more) was altered"]);
     }
 
     #[test]
