@@ -58,7 +58,7 @@ pub type ReadText<'r> = dyn FnMut(&Path) -> Result<String, String> + 'r;
 pub fn read(source: &Path, text: &str, open: &mut ReadText<'_>) -> Result<Loaded, Problems> {
     let mut report = Report::new(text);
     let (mut tree, syntax) = DeTable::parse_recoverable(text);
-    report_syntax(&syntax, &mut report);
+    let lost_from = report_syntax(&syntax, &mut report);
     let syntax = report.count();
     shape::prune(&SCHEMA, &mut tree, &mut report);
     let network = match raw::File::deserialize(toml::de::Deserializer::from(tree)) {
@@ -68,7 +68,7 @@ pub fn read(source: &Path, text: &str, open: &mut ReadText<'_>) -> Result<Loaded
             None
         }
     };
-    report.drop_consequences(syntax);
+    report.drop_consequences(syntax, lost_from);
     let (errors, warnings) = report.finish();
     match network {
         Some(network) if errors.is_empty() => Ok(Loaded { network, warnings }),
@@ -76,14 +76,37 @@ pub fn read(source: &Path, text: &str, open: &mut ReadText<'_>) -> Result<Loaded
     }
 }
 
-/// Reports what the parser found: the first error of each line, as the others of a line follow from it.
-fn report_syntax(errors: &[toml::de::Error], report: &mut Report<'_>) {
+/// Reports what the parser found: the first error of each line, as the others of a line follow from it. To a list that is
+/// never closed every further line is an element without a comma before it; of these the first is reported, and its line is
+/// the answer.
+fn report_syntax(errors: &[toml::de::Error], report: &mut Report<'_>) -> Option<u32> {
+    const NO_COMMA: &str = "missing comma between array elements";
     let mut lines = HashSet::new();
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        if !lines.insert(report.line(span.start)) {
+    let mut open_list = None;
+    let mut lost_from = None;
+    let mut errors: Vec<_> = errors.iter().map(|error| (error, error.span().unwrap_or(0..0))).collect();
+    // Those of lists are found after those of other values.
+    errors.sort_by_key(|(_, span)| report.line(span.start));
+    for (error, span) in errors {
+        let line = report.line(span.start);
+        if !lines.insert(line) {
             continue;
         }
+        if error.message().starts_with(NO_COMMA) {
+            if open_list.is_some() {
+                lost_from = open_list;
+                continue;
+            }
+            open_list = Some(line);
+            report
+                .error(&span, error.message())
+                .hint("is the list before this closed by ]? and every element but the last is followed by a comma");
+            continue;
+        }
+        if lost_from.is_some() {
+            continue;
+        }
+        open_list = None;
         if error.message() == "duplicate key" {
             let key = report.text().get(span.clone()).unwrap_or_default();
             let message = format!("`{key}` is defined twice");
@@ -94,6 +117,7 @@ fn report_syntax(errors: &[toml::de::Error], report: &mut Report<'_>) {
                 .hint("texts stand in quotes, lists in [ ], tables in { }, and every key on a line of its own");
         }
     }
+    lost_from
 }
 
 /// `[rdsup].run_dir` of a file that may be broken elsewhere, or the default.

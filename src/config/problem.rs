@@ -251,8 +251,8 @@ impl<'t> Report<'t> {
     }
 
     /// Drops what the first `syntax` problems, those of the parser, may have caused: other problems on the same line, and
-    /// reports that something is absent.
-    pub(super) fn drop_consequences(&mut self, syntax: usize) {
+    /// reports that something is absent. From the line `lost_from` on, everything was read as part of something else.
+    pub(super) fn drop_consequences(&mut self, syntax: usize, lost_from: Option<u32>) {
         if syntax == 0 {
             return;
         }
@@ -260,7 +260,8 @@ impl<'t> Report<'t> {
         let mut index = 0;
         self.problems.retain(|problem| {
             index += 1;
-            index <= syntax || !(problem.absence || problem.file.is_none() && lines.contains(&problem.line))
+            let is_lost = lines.contains(&problem.line) || lost_from.is_some_and(|lost| problem.line >= lost);
+            index <= syntax || !(problem.absence || problem.file.is_none() && is_lost)
         });
     }
 
