@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use serde::Serialize;
+use serde_json::Value;
+
 use super::output::tell;
 use crate::supervisor::{PrepareError, RunError, unsupervised};
 use crate::sys::SysError;
@@ -49,7 +52,15 @@ pub struct Failure {
 impl Failure {
     /// A failure with exit code 1.
     pub fn new(message: impl fmt::Display) -> Self {
-        Self { exit: Exit::Failed, message: message.to_string(), hint: None, picture: None }
+    /// What else programs are told, by key.
+    details: serde_json::Map<String, Value>,
+        Self {
+            exit: Exit::Failed,
+            message: message.to_string(),
+            hint: None,
+            picture: None,
+            details: serde_json::Map::new(),
+        }
     }
 
     /// The same with another exit code.
@@ -67,8 +78,19 @@ impl Failure {
     /// Prints it on standard error: for people, or as one JSON object for programs.
     pub fn show(&self, json: bool) {
         if json {
-            tell(serde_json::json!({ "error": self.message, "hint": self.hint }));
+            let mut object = serde_json::Map::new();
+            object.insert("error".to_owned(), self.message.clone().into());
+            object.insert("hint".to_owned(), self.hint.clone().into());
+            object.extend(self.details.clone());
+            tell(Value::Object(object));
         } else if let Some(picture) = &self.picture {
+    /// The same with something more for programs.
+    #[must_use]
+    pub fn detail(mut self, key: &str, value: impl Serialize) -> Self {
+        self.details.insert(key.to_owned(), serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
             tell(picture.trim_end());
         } else {
             tell(format_args!("error: {}", self.message));

@@ -1,7 +1,7 @@
 //! `rdsup status`: how everything is.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +11,9 @@ use super::place::layout_of;
 use super::{Exit, Failure, Global};
 use crate::control::{Client, ClientError, DomainState, DomainStatus, GenerationStatus, Reply, Request, StatusReport};
 use crate::model::{DaemonKind, DomainName, Routing};
+use crate::plan::Layout;
 use crate::policy::Reason;
+use crate::supervisor::{Standing, standing};
 
 /// How often a status that is waited for is asked for again.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -35,8 +37,14 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
-    let socket = layout_of(global).control_socket();
-    let mut report = output::runtime()?.block_on(wait(&socket, args.domain.as_ref(), args.wait))?;
+    let layout = layout_of(global);
+    let socket = layout.control_socket();
+    let asked = output::runtime()?.block_on(wait(&socket, args.domain.as_ref(), args.wait));
+    let mut report = match asked {
+        Ok(report) => report,
+        Err(ClientError::NotRunning(socket)) => return Err(not_running(socket, &layout)),
+        Err(error) => return Err(error.into()),
+    };
     if let Some(name) = &args.domain {
         let names: Vec<String> = report.domains.iter().map(|domain| domain.name.to_string()).collect();
         report.domains.retain(|domain| &domain.name == name);
@@ -56,7 +64,11 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Asks until all is well or the time is over. A supervisor that is not there yet is waited for too.
-async fn wait(socket: &Path, domain: Option<&DomainName>, patience: Option<Duration>) -> Result<StatusReport, Failure> {
+async fn wait(
+    socket: &Path,
+    domain: Option<&DomainName>,
+    patience: Option<Duration>,
+) -> Result<StatusReport, ClientError> {
     let deadline = Instant::now() + patience.unwrap_or_default();
     let mut interval = tokio::time::interval(ASK_EVERY);
     loop {
@@ -66,10 +78,33 @@ async fn wait(socket: &Path, domain: Option<&DomainName>, patience: Option<Durat
             Ok(report) if over || is_ready(&report, domain) => return Ok(report),
             Ok(_) => {}
             Err(ClientError::NotRunning(_) | ClientError::BrokenOff { .. }) if !over => {}
-            Err(error @ ClientError::NotRunning(_)) => return Err(Failure::from(error).exit(Exit::NotReady)),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Nobody is there to ask; what there is to know can be seen all the same.
+fn not_running(socket: PathBuf, layout: &Layout) -> Failure {
+    match standing(layout) {
+        Some(standing) => standing_alone(&standing),
+        None => Failure::from(ClientError::NotRunning(socket)),
+    }
+    .exit(Exit::NotReady)
+}
+
+fn standing_alone(standing: &Standing) -> Failure {
+    let network = match standing.generation {
+        Some(number) => format!("generation {number} stands"),
+        None => "a network stands".to_owned(),
+    };
+    let domains = output::count(standing.domains.len(), "domain");
+    let daemons = match standing.daemons {
+        0 => "no daemon".to_owned(),
+        some => output::count(some, "daemon"),
+    };
+    Failure::new(format!("the supervisor is not running; {network}: {domains}, {daemons}"))
+        .hint("rdsup start takes it over; rdsup stop takes it down")
+        .detail("standing", standing)
 }
 
 pub(super) async fn ask(socket: &Path) -> Result<StatusReport, ClientError> {
@@ -93,7 +128,8 @@ fn for_people(report: &StatusReport, one: bool) -> String {
         let words = styled(health.style(), &report.state_words);
         let generation = report.generation.as_ref();
         let number = generation.map(|generation| format!("  generation {}", generation.number)).unwrap_or_default();
-        let _ = writeln!(text, "rdsup {}  {}{number}  {words}", report.version, report.config.display());
+        let pid = report.pid.map(|pid| format!("  pid {pid}")).unwrap_or_default();
+        let _ = writeln!(text, "rdsup {}{pid}  {}{number}  {words}", report.version, report.config.display());
         generation.into_iter().flat_map(|generation| remarks(report, generation)).for_each(|remark| {
             let _ = writeln!(text, "{}", styled(Health::Doubtful.style(), &remark));
         });
@@ -253,6 +289,7 @@ mod tests {
         let domain = |name: &str| DomainName::new(name).expect("a legal name");
         let mut report = StatusReport {
             version: "0.1.0".to_owned(),
+            pid: Some(311),
             config: "/etc/rdsup/rdsup.toml".into(),
             run_dir: "/run/rdsup".into(),
             ready: false,
@@ -316,7 +353,7 @@ mod tests {
     fn status_shows_what_is_not_well_at_a_glance() {
         let text = anstream::adapter::strip_str(&for_people(&report(), false)).to_string();
         let wanted = "\
-rdsup 0.1.0  /etc/rdsup/rdsup.toml  generation 7  1 of 2 domains up, 1 of 2 sessions Established
+rdsup 0.1.0  pid 311  /etc/rdsup/rdsup.toml  generation 7  1 of 2 domains up, 1 of 2 sessions Established
 generation 7 waits to be confirmed: what was before comes back in 4m 12s, unless: rdsup confirm
 /etc/rdsup/rdsup.toml is not what runs; see: rdsup diff, rdsup plan, rdsup apply
 
@@ -338,6 +375,17 @@ PROBLEMS
   private: rd-internet is down
 ";
         assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn without_a_supervisor_it_is_told_what_stands() {
+        let domains = ["internet", "private"].map(|name| DomainName::new(name).expect("a legal name")).to_vec();
+        let standing = Standing { generation: Some(5), domains, daemons: 2 };
+        let words = "the supervisor is not running; generation 5 stands: 2 domains, 2 daemons";
+        assert_eq!(standing_alone(&standing).message, words);
+        let standing = Standing { generation: None, daemons: 0, ..standing };
+        let words = "the supervisor is not running; a network stands: 2 domains, no daemon";
+        assert_eq!(standing_alone(&standing).message, words);
     }
 
     #[test]

@@ -50,3 +50,12 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Err(error) => Err(error.into()),
     }
 }
+        Err(ClientError::NotRunning(_)) => {
+            if !global.quiet {
+                tell(match supervisor::standing(&layout) {
+                    Some(_) => "no supervisor runs; the network stays, and rdsup start takes it over".to_owned(),
+                    None => format!("no supervisor runs, and nothing of {} stands", layout.run_dir.display()),
+                });
+            }
+            Ok(Exit::Done)
+        }

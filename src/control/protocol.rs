@@ -305,6 +305,9 @@ impl CallError {
 pub struct StatusReport {
     /// The supervisor's version.
     pub version: String,
+    /// The supervisor's process id.
+    #[serde(default)]
+    pub pid: Option<u32>,
     /// The file in force.
     pub config: PathBuf,
     /// The run directory.

@@ -35,6 +35,7 @@ mod resets;
 mod run;
 mod service;
 mod sources;
+mod standing;
 mod undo;
 mod validate;
 
@@ -46,5 +47,6 @@ pub use prepare::{Disclosure, Fault, PrepareError, Prepared, prepare};
 pub use report::count;
 pub use run::{Options, RunError, run, tear_down, unsupervised};
 pub use sources::Sources;
+pub use standing::{Standing, standing};
 pub use undo::ChangeError;
 pub use validate::validate;

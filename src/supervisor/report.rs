@@ -67,6 +67,7 @@ async fn status(view: &Arc<View>, machine: &Arc<Machine>, on_disk: &OnDisk, coun
     }
     let mut report = StatusReport {
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: Some(std::process::id()),
         config: view.config.clone(),
         run_dir: view.layout.run_dir.clone(),
         domains,

@@ -130,11 +130,10 @@ impl SysError {
     /// One thing to try.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Locked { run_dir, .. } => Some(format!(
-                "rdsup stop, or another run_dir than {} in the configuration file (of all that run at a time one may have \
-                 [domain.host])",
-                run_dir.display()
-            )),
+            // Not `rdsup stop`: whoever starts twice wants the network that stands.
+            Self::Locked { .. } => {
+                Some("rdsup status shows what runs; rdsup apply brings what has changed in the file".to_owned())
+            }
             Self::HostTaken { .. } => Some(HOST_TAKEN_HINT.to_owned()),
             Self::MissingProgram { program } => {
                 let package = match program.as_str() {

@@ -97,6 +97,35 @@ fn stop_with_keep_ends_the_supervisor_only() {
     machine.rdsup("stop --keep").ok();
     eventually(SOON, "the supervisor ends", || !machine.run(&["pgrep", "-x", "rdsup"]).status.success());
     assert_eq!(identity(&machine), before);
+    // Once more, as in the line that upgrades without systemd.
+    let said = machine.rdsup("stop --keep");
+    assert!(said.status.success() && said.stderr.contains("the network stays"), "{said}");
+    machine.start();
+    assert_eq!(identity(&machine), before);
+}
+
+#[test]
+fn without_a_supervisor_status_says_what_stands_and_with_one_who_it_is() {
+    let machine = Machine::demo();
+    let first = machine.rdsup("status").ok();
+    assert!(
+        first.lines().next().is_some_and(|line| line.contains(&format!("pid {} ", machine.supervisor()))),
+        "{first}"
+    );
+    let second = machine.rdsup("start");
+    assert_eq!(second.code(), Some(1), "{second}");
+    assert!(second.stderr.contains("rdsup status") && !second.stderr.contains("rdsup stop"), "{second}");
+    machine.signal_supervisor("KILL");
+    let error = machine.rdsup("status").refused(3);
+    assert!(error.contains("generation 1 stands: 3 domains, 3 daemons") && error.contains("rdsup start"), "{error}");
+    let said = machine.rdsup("status --json");
+    let json: serde_json::Value = serde_json::from_str(&said.stderr).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!((&json["standing"]["generation"], &json["standing"]["daemons"]), (&1.into(), &3.into()), "{said}");
+    machine.stop();
+    let error = machine.rdsup("status").refused(3);
+    assert!(error.contains("nothing listens at"), "{error}");
+    let said = machine.rdsup("stop --keep");
+    assert!(said.status.success() && said.stderr.contains("nothing of /run/rdsup stands"), "{said}");
 }
 
 #[test]

@@ -26,6 +26,11 @@ impl Machine {
         Ok(running.or_else(|| self.ended_daemon(name, &record)))
     }
 
+    /// Whether a recorded process of a routing daemon runs, as far as this user may know.
+    pub fn runs_daemon(&self, name: &DaemonName) -> bool {
+        self.recorded_daemon(name).is_some_and(|record| matches!(self.running_daemon(name, &record), Ok(Some(_))))
+    }
+
     /// The process of this record, if it still is that very process and this program of the domain.
     pub(super) fn running_daemon(
         &self,

@@ -184,6 +184,11 @@ impl Machine {
         Ok(found)
     }
 
+    /// The same for whoever may not look into namespaces: to them any namespace of that name is the one.
+    pub fn stands(&self, domain: &DomainName) -> bool {
+        self.is_published(domain).unwrap_or_else(|_| matches!(self.named(domain), Ok(Some(_))))
+    }
+
     /// Whether a domain's namespace is there and ours, without reading more than that.
     pub async fn namespace_state(&self, domain: &DomainName) -> Result<NamespaceState, SysError> {
         let Some(namespace) = self.named(domain)? else { return Ok(NamespaceState::Absent) };
