@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use super::output::{self, HEADING, Health, Table, styled};
 use super::place::layout_of;
 use super::{Exit, Failure, Global};
-use crate::control::{Client, ClientError, DomainState, DomainStatus, GenerationStatus, Reply, Request, StatusReport};
+use crate::control::{
+    Client, ClientError, DaemonStatus, DomainState, DomainStatus, GenerationStatus, Reply, Request, StatusReport,
+};
 use crate::model::{DaemonKind, DomainName, Routing};
 use crate::plan::Layout;
 use crate::policy::Reason;
+use crate::supervise::{SILENT_FOR, State};
 use crate::supervisor::{Standing, standing};
 
 /// How often a status that is waited for is asked for again.
@@ -159,7 +162,13 @@ fn for_people(report: &StatusReport, one: bool) -> String {
     let problems = report.problems.iter().map(|problem| ("", problem)).chain(
         report.domains.iter().flat_map(|status| status.problems.iter().map(|problem| (status.name.as_str(), problem))),
     );
+    let times: Vec<(&str, String)> = report
+        .domains
+        .iter()
+        .flat_map(|status| status.daemon.iter().flat_map(times).map(|words| (status.name.as_str(), words)))
+        .collect();
     let problems: Vec<String> = problems
+        .chain(times.iter().map(|(domain, words)| (*domain, words)))
         .map(|(domain, problem)| {
             let domain = if domain.is_empty() { String::new() } else { format!("{domain}: ") };
             styled(Health::Bad.style(), &output::harmless(&format!("  {domain}{problem}"))) + "\n"
@@ -169,6 +178,18 @@ fn for_people(report: &StatusReport, one: bool) -> String {
         let _ = write!(text, "\n{}\n{}", styled(HEADING, "PROBLEMS"), problems.concat());
     }
     text
+}
+
+/// How long it has been so, or will be, with a daemon that is not well. In its problems there is no number that changes.
+fn times(daemon: &DaemonStatus) -> Vec<String> {
+    let kind = daemon.kind.as_str();
+    let replaced = match SILENT_FOR.as_secs() {
+        limit if daemon.state == State::Silent.as_str() => format!("; after {limit} s it is replaced"),
+        _ => String::new(),
+    };
+    let silence = daemon.unanswered_seconds.map(|seconds| format!("{kind} has not answered for {seconds} s{replaced}"));
+    let next = daemon.next_attempt_seconds.map(|seconds| format!("{kind} is started again in {seconds} s"));
+    silence.into_iter().chain(next).collect()
 }
 
 /// What is to be known of the generation in force beside its number.
@@ -230,8 +251,11 @@ fn domains(report: &StatusReport) -> Table {
             DomainState::Failed => Health::Bad,
         };
         let established = status.sessions.iter().filter(|session| session.is_established()).count();
-        let sessions =
-            if status.sessions.is_empty() { String::new() } else { format!("{established}/{}", status.sessions.len()) };
+        let sessions = match status.sessions.len() {
+            _ if status.sessions_unknown => "?".to_owned(),
+            0 => String::new(),
+            all => format!("{established}/{all}"),
+        };
         let daemon = status.daemon.as_ref();
         table.row(
             health,
@@ -312,6 +336,7 @@ mod tests {
                     }),
                     sessions: vec![session("private", "Established", None)],
                     links: Vec::new(),
+                    sessions_unknown: false,
                     drops: vec![crate::control::Drop {
                         interface: "rd-private".to_owned(),
                         reason: "spoofed source".to_owned(),
@@ -326,6 +351,7 @@ mod tests {
                     state: DomainState::Degraded,
                     daemon: None,
                     sessions: vec![session("internet", "Idle", Some("Socket: No route to host"))],
+                    sessions_unknown: false,
                     links: vec![crate::control::LinkStatus {
                         interface: "rd-internet".to_owned(),
                         peer: domain("internet"),
@@ -375,6 +401,23 @@ PROBLEMS
   private: rd-internet is down
 ";
         assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn what_counts_is_told_beside_a_problem_and_sessions_that_nobody_knows_are_not_none() {
+        let mut report = report();
+        let status = &mut report.domains[0];
+        (status.sessions, status.sessions_unknown) = (Vec::new(), true);
+        status.problems.push("bird does not answer".to_owned());
+        let daemon = status.daemon.as_mut().expect("it has one");
+        (daemon.unanswered_seconds, daemon.state) = (Some(7), "silent".to_owned());
+        let text = anstream::adapter::strip_str(&for_people(&report, false)).to_string();
+        for words in ["bird has not answered for 7 s; after 20 s it is replaced\n", "internet: bird does not answer\n"]
+        {
+            assert!(text.contains(words), "{text}");
+        }
+        let row = text.lines().find(|line| line.starts_with("internet ")).expect("its row");
+        assert!(row.contains("0         ?  upstream"), "{row}");
     }
 
     #[test]

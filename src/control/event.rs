@@ -261,6 +261,15 @@ fn is_same(old: &Session, new: &Session) -> bool {
     old.is_established() && new.is_established() && !began_again
 }
 
+/// A daemon that gives no answer has the sessions that were known last, until it answers or is gone.
+pub fn keep_known(before: &StatusReport, after: &mut StatusReport) {
+    for new in after.domains.iter_mut().filter(|new| new.sessions_unknown) {
+        if let Some(old) = before.domains.iter().find(|old| old.name == new.name) {
+            new.sessions.clone_from(&old.sessions);
+        }
+    }
+}
+
 fn problems<'a>(old: &'a [String], new: &'a [String]) -> impl Iterator<Item = What> + 'a {
     let solved = old.iter().filter(|words| !new.contains(words));
     let come = new.iter().filter(|words| !old.contains(words));

@@ -43,6 +43,7 @@ fn report(up: bool, sessions: Vec<Session>) -> StatusReport {
         state: if up { DomainState::Up } else { DomainState::Degraded },
         daemon: None,
         sessions,
+        sessions_unknown: false,
         links: vec![link],
         drops: Vec::new(),
         problems: if up { Vec::new() } else { vec!["link rd-internet is down".to_owned()] },
@@ -106,6 +107,20 @@ fn a_session_that_was_reset_between_two_looks_went_down_and_came_up() {
     let gone = report(true, Vec::new());
     assert_eq!(kinds(&one, &gone), ["private session-down"]);
     assert_eq!(kinds(&gone, &one), ["private session-up"]);
+}
+
+#[test]
+fn a_daemon_that_gives_no_answer_has_the_sessions_that_were_known_last() {
+    let before = report(true, vec![session("Established", 100, None)]);
+    let mut hung = report(true, Vec::new());
+    hung.domains[0].sessions_unknown = true;
+    keep_known(&before, &mut hung);
+    assert_eq!(kinds(&before, &hung), [""; 0]);
+    // It answers, and its session began again meanwhile.
+    let after = report(true, vec![session("Established", 150, None)]);
+    assert_eq!(kinds(&hung, &after), ["private session-down", "private session-up"]);
+    // It does not, and is gone.
+    assert_eq!(kinds(&hung, &report(true, Vec::new())), ["private session-down"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ mod server;
 
 pub use client::{Client, ClientError};
 pub use ctl::{CtlTarget, ctl};
-pub use event::{Event, What, changes};
+pub use event::{Event, What, changes, keep_known};
 pub use frame::{FrameCodec, LARGEST_FRAME};
 pub use peer::{Caller, group_id};
 pub use protocol::{

@@ -383,6 +383,10 @@ pub struct DomainStatus {
     pub daemon: Option<DaemonStatus>,
     /// Its sessions.
     pub sessions: Vec<Session>,
+    /// Whether that is unknown, because its daemon gives no answer: there are none then, or in a stream of events those that
+    /// were known last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sessions_unknown: bool,
     /// Its links.
     pub links: Vec<LinkStatus>,
     /// What its packet filter dropped; only what is not zero.

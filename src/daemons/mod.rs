@@ -131,6 +131,17 @@ pub struct CheckError {
 }
 
 impl DaemonError {
+    /// Why it gives no answer, where more is known than that; in words that do not change from one question to the next.
+    pub fn why_silent(&self) -> Option<String> {
+        match self {
+            Self::NoAnswer { .. } => None,
+            Self::Unreachable { socket, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some(format!("its socket {} is gone", socket.display()))
+            }
+            error => Some(error.to_string()),
+        }
+    }
+
     /// Whether we could not ask, for want of something of our own: then it tells nothing of the daemon.
     pub fn is_our_own(&self) -> bool {
         const LACKING: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];

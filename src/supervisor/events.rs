@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 
 use super::report::Sight;
-use crate::control::{CallError, Event, Progress, Reply, StatusReport, What, changes};
+use crate::control::{CallError, Event, Progress, Reply, StatusReport, What, changes, keep_known};
 use crate::model::{DaemonName, DomainName};
 use crate::supervise::Report;
 
@@ -110,9 +110,10 @@ impl Events {
                     return;
                 }
             }
-            let status = sight.status(false).await;
+            let mut status = sight.status(false).await;
             let mut last = self.last();
             if let Some(before) = &*last {
+                keep_known(before, &mut status);
                 for (domain, what) in changes(before, &status) {
                     self.tell(domain.as_ref(), what);
                 }

@@ -15,11 +15,11 @@ use super::keeper::Applied;
 use super::processes::ProcessReport;
 use super::requests::View;
 use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, GenerationStatus, LinkStatus, StatusReport};
-use crate::daemons::{Session, of_kind};
+use crate::daemons::{DaemonError, Session, of_kind};
 use crate::history::Pending;
 use crate::model::{DaemonKind, Domain, DomainName, Routing};
 use crate::policy::{self, Reason};
-use crate::supervise::{SILENT_FOR, State};
+use crate::supervise::State;
 use crate::sys::{Machine, SysError, clock, nft, process};
 
 /// How many domains are asked for their counters at the same time; each is a process.
@@ -121,12 +121,26 @@ fn expected_sessions(view: &View, domain: &Domain) -> usize {
 async fn sessions(view: &View, domain: &Domain) -> Result<Vec<Session>, String> {
     let Some(daemon) = of_kind(domain.daemon) else { return Ok(Vec::new()) };
     // Whoever is known not to answer is not waited for.
-    let is_deaf = |process: &ProcessReport| matches!(process.state, State::Busy | State::Silent | State::Hung);
     if view.processes.get(&domain.name).is_some_and(is_deaf) {
-        return Err(format!("{} does not answer", daemon.kind().as_str()));
+        return Err(no_answer(daemon.kind(), None));
     }
     let socket = view.layout.socket(&domain.name, daemon.kind());
-    daemon.sessions(&socket, &view.peers(&domain.name)).await.map_err(|error| error.to_string())
+    daemon.sessions(&socket, &view.peers(&domain.name)).await.map_err(|error| match error {
+        DaemonError::NoAnswer { .. } | DaemonError::Unreachable { .. } | DaemonError::BrokenOff { .. } => {
+            no_answer(daemon.kind(), error.why_silent().as_deref())
+        }
+        error => error.to_string(),
+    })
+}
+
+fn no_answer(kind: DaemonKind, why: Option<&str>) -> String {
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{} does not answer{why}", kind.as_str())
+}
+
+/// Whether a daemon is known to give no answer.
+fn is_deaf(process: &ProcessReport) -> bool {
+    matches!(process.state, State::Busy | State::Silent | State::Hung)
 }
 
 async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> DomainStatus {
@@ -134,13 +148,13 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
     let process = view.processes.get(name);
     let mut problems = view.problems.get(name).cloned().unwrap_or_default();
     let is_running = process.is_some_and(|process| matches!(process.state, State::Running | State::Loading));
-    let sessions = match sessions(view, domain).await {
-        Ok(sessions) => sessions,
-        Err(words) if is_running => {
-            problems.push(words);
-            Vec::new()
+    let gives_no_answer = process.is_some_and(is_deaf) || is_running;
+    let (sessions, sessions_unknown) = match sessions(view, domain).await {
+        Ok(sessions) => (sessions, false),
+        Err(words) => {
+            problems.extend(is_running.then_some(words));
+            (Vec::new(), gives_no_answer)
         }
-        Err(_) => Vec::new(),
     };
     let up = machine.interfaces_up(name).await.unwrap_or_else(|error| {
         problems.push(error.to_string());
@@ -183,7 +197,17 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
         None => DomainState::Up,
     };
     let description = domain.description.clone();
-    DomainStatus { name: name.clone(), description, state, daemon, sessions, links, drops: Vec::new(), problems }
+    DomainStatus {
+        name: name.clone(),
+        description,
+        state,
+        daemon,
+        sessions,
+        sessions_unknown,
+        links,
+        drops: Vec::new(),
+        problems,
+    }
 }
 
 fn daemon_status(kind: DaemonKind, process: &ProcessReport, now: Instant) -> DaemonStatus {
@@ -202,33 +226,22 @@ fn daemon_status(kind: DaemonKind, process: &ProcessReport, now: Instant) -> Dae
     }
 }
 
-/// What is wrong with a daemon, in words, with what it said itself where it ended.
+/// What is wrong with a daemon, in words, with what it said itself where it ended. They stay the same as long as that is so,
+/// because a problem in other words is another problem: what counts has its own place in `daemon`.
 fn daemon_problems(process: &ProcessReport, daemon: &DaemonStatus) -> Vec<String> {
     let kind = daemon.kind.as_str();
-    let seconds = daemon.unanswered_seconds.unwrap_or_default();
     let ended = daemon.last_exit.as_deref().unwrap_or("it ended");
-    let next = match daemon.next_attempt_seconds {
-        Some(seconds) => format!("it is started again in {seconds} s"),
-        None => format!("it was started again and is {}", process.state.as_str()),
-    };
     let words = match process.state {
-        State::Busy => return vec![format!("{kind} is busy and has not answered for {seconds} s")],
-        State::Silent => {
-            let limit = SILENT_FOR.as_secs();
-            return vec![format!("{kind} has not answered for {seconds} s; after {limit} s it is replaced")];
-        }
+        State::Busy => return vec![format!("{kind} is busy and does not answer")],
+        State::Silent => return vec![no_answer(daemon.kind, process.unanswered_why.as_deref())],
         State::Hung => return vec![format!("{kind} did not answer and is being killed")],
-        _ if process.failed => format!("{kind} failed, it ended {}: {ended}; {next}", count_times(process.restarts)),
-        State::Backoff => format!("{kind} ended: {ended}; {next}"),
-        State::Launching | State::Starting if process.restarts > 0 => format!("{kind} ended: {ended}; {next}"),
+        _ if process.failed => format!("{kind} failed: {ended}"),
+        State::Backoff => format!("{kind} ended: {ended}"),
+        State::Launching | State::Starting if process.restarts > 0 => format!("{kind} ended: {ended}"),
         _ => return Vec::new(),
     };
     let said = process.last_words.iter().map(|line| format!("{kind} said: {line}"));
     std::iter::once(words).chain(said).collect()
-}
-
-fn count_times(number: u32) -> String {
-    if number == 1 { "once".to_owned() } else { format!("{number} times") }
 }
 
 /// What the filter of a domain dropped, for each interface in the order of the reasons.
@@ -282,4 +295,62 @@ pub fn left_over(applied: &Applied) -> Option<String> {
         .flat_map(|(domain, words)| words.iter().map(move |words| format!("{domain}: {words}")))
         .collect();
     (!left.is_empty()).then(|| format!("not everything could be taken down:\n{}", left.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(change: impl Fn(&mut ProcessReport), seconds: u64) -> Vec<String> {
+        let now = Instant::now();
+        let mut process = ProcessReport {
+            state: State::Silent,
+            failed: false,
+            pid: None,
+            restarts: 0,
+            last_exit: None,
+            last_words: Vec::new(),
+            next_attempt: None,
+            unanswered_since: Some(now),
+            unanswered_why: None,
+        };
+        change(&mut process);
+        let daemon = daemon_status(DaemonKind::Bird, &process, now + Duration::from_secs(seconds));
+        daemon_problems(&process, &daemon)
+    }
+
+    #[test]
+    fn a_problem_has_the_same_words_as_long_as_it_is_the_same() {
+        type Change = fn(&mut ProcessReport);
+        let states: [(&str, Change); 5] = [
+            ("bird does not answer", |_| ()),
+            ("bird is busy and does not answer", |process| process.state = State::Busy),
+            ("bird ended: killed (SIGKILL)", |process| {
+                (process.state, process.next_attempt) =
+                    (State::Backoff, Some(Instant::now() + Duration::from_secs(20)));
+                process.last_exit = Some("killed (SIGKILL)".to_owned());
+            }),
+            ("bird ended: killed (SIGKILL)", |process| {
+                (process.state, process.restarts) = (State::Starting, 3);
+                process.last_exit = Some("killed (SIGKILL)".to_owned());
+            }),
+            ("bird failed: exit code 3", |process| {
+                (process.state, process.failed) = (State::Backoff, true);
+                process.last_exit = Some("exit code 3".to_owned());
+            }),
+        ];
+        for (words, change) in states {
+            assert_eq!(problems(change, 1), [words]);
+            assert_eq!(problems(change, 5), [words]);
+        }
+    }
+
+    #[test]
+    fn where_it_is_known_why_a_daemon_gives_no_answer_that_is_told() {
+        let gone = |process: &mut ProcessReport| {
+            process.unanswered_why = Some("its socket /run/rdsup/private/bird.ctl is gone".to_owned());
+        };
+        let words = "bird does not answer: its socket /run/rdsup/private/bird.ctl is gone";
+        assert_eq!(problems(gone, 1), [words]);
+    }
 }

@@ -86,6 +86,22 @@ fn whoever_listens_hears_of_daemons_sessions_links_repairs_generations_and_the_e
 }
 
 #[test]
+fn a_daemon_that_gives_no_answer_is_one_problem_and_its_sessions_are_not_gone() {
+    let machine = Machine::demo();
+    let _all = listen(&machine, "all", "");
+    let hung = machine.bird("private").expect("private has a daemon");
+    machine.line(&format!("kill -STOP {hung}"));
+    hears(&machine, "all", Some("private"), &["problem"]);
+    eventually(SOON, "some seconds go by", || machine.daemon("private")["unanswered_seconds"].as_u64() >= Some(5));
+    let of_private = kinds(&machine, "all", Some("private"));
+    let count = |kind: &str| of_private.iter().filter(|it| *it == kind).count();
+    assert_eq!((count("problem"), count("session-down")), (1, 0), "{:?}", heard(&machine, "all"));
+    machine.line(&format!("kill -CONT {hung}"));
+    hears(&machine, "all", Some("private"), &["problem", "problem-solved", "domain-state"]);
+    assert!(!kinds(&machine, "all", Some("private")).contains(&"session-down".to_owned()));
+}
+
+#[test]
 fn daemons_are_asked_only_while_somebody_listens_and_a_listener_may_be_told_to_end() {
     let machine = Machine::demo();
     let log = || machine.sh("cat /run/rdsup/log/rdsup.log");

@@ -157,6 +157,9 @@ fn a_daemon_whose_socket_is_gone_is_replaced_by_one_that_can_be_asked() {
     let before = machine.bird("private").expect("a daemon");
     let ping = machine.spawn(&words("ip netns exec private ping -n -q -i 0.01 -c 2500 -W 1 198.51.100.1"));
     machine.line("rm /run/rdsup/private/bird.ctl");
+    eventually(SOON, "status says why it does not answer", || {
+        machine.rdsup("status").stdout.contains("bird does not answer: its socket /run/rdsup/private/bird.ctl is gone")
+    });
     eventually(HOLD_TIME, "another daemon runs", || machine.bird("private").is_some_and(|after| after != before));
     eventually(SOON, "it can be asked", || machine.established("private", "rd_internet"));
     let said = ping.finish(Duration::from_mins(2)).ok();

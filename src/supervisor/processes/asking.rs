@@ -86,7 +86,7 @@ impl Asked {
                 // It is over, which the pidfd tells.
                 _ => return sleep(PATIENCE).await,
             };
-            tell(What::Unanswered(pid, works));
+            tell(What::Unanswered(pid, works, failed.as_ref().and_then(DaemonError::why_silent)));
             if failed.is_some() {
                 return;
             }

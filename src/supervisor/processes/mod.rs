@@ -52,8 +52,8 @@ enum What {
     Exited(u32, ExitReason, Vec<String>),
     /// The process with this id has read its configuration and answers.
     Ready(u32),
-    /// The process with this id gave no answer; whether it worked meanwhile.
-    Unanswered(u32, bool),
+    /// The process with this id gave no answer; whether it worked meanwhile, and why, where that is known.
+    Unanswered(u32, bool, Option<String>),
     /// The process with this id answers again.
     Answered(u32),
     /// A deadline of a machine has come.
@@ -74,6 +74,8 @@ struct Entry {
     log_mark: Option<LogMark>,
     /// What the one before said last.
     last_words: Vec<String>,
+    /// Why it gives no answer, where that is known.
+    unanswered_why: Option<String>,
     /// Whether the first start must spare routes that an earlier daemon left in the kernel.
     recover: bool,
 }
@@ -112,6 +114,8 @@ pub struct ProcessReport {
     pub next_attempt: Option<Instant>,
     /// Since when it gives no answer, while it gives none.
     pub unanswered_since: Option<Instant>,
+    /// Why, where that is known.
+    pub unanswered_why: Option<String>,
 }
 
 impl ProcessReport {
@@ -176,6 +180,7 @@ impl Processes {
             asking: None,
             log_mark: None,
             last_words: Vec::new(),
+            unanswered_why: None,
             recover,
         });
         true
@@ -348,8 +353,12 @@ impl Processes {
                 self.remember(&name);
                 self.feed(&name, &Event::Ready);
             }
-            What::Unanswered(pid, true) if current == Some(pid) => self.feed(&name, &Event::Working),
-            What::Unanswered(pid, false) if current == Some(pid) => self.feed(&name, &Event::NotAnswering),
+            What::Unanswered(pid, works, why) if current == Some(pid) => {
+                if let Some(entry) = self.entries.get_mut(&name) {
+                    entry.unanswered_why = why;
+                }
+                self.feed(&name, if works { &Event::Working } else { &Event::NotAnswering });
+            }
             What::Answered(pid) if current == Some(pid) => self.feed(&name, &Event::Answering),
             What::Exited(..) | What::Ready(_) | What::Unanswered(..) | What::Answered(_) => {}
         }
@@ -375,6 +384,7 @@ impl Processes {
             last_words: entry.last_words.clone(),
             next_attempt: life.next_attempt().map(moment),
             unanswered_since: life.unanswered_since().map(moment),
+            unanswered_why: life.unanswered_since().and_then(|_| entry.unanswered_why.clone()),
         }
     }
 
