@@ -1,10 +1,11 @@
 //! `rdsup check`: everything that can be known without touching the machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::output::count;
-use super::{Exit, Failure, Global};
-use crate::supervisor::{Disclosure, prepare, validate};
+use super::{Exit, Failure, Global, failure};
+use crate::config::Problem;
+use crate::supervisor::{Disclosure, PrepareError, prepare, validate};
 
 /// Check the configuration file, its templates and what is generated from it, with the daemons' own parsers.
 #[derive(Clone, Debug, clap::Args)]
@@ -12,7 +13,8 @@ use crate::supervisor::{Disclosure, prepare, validate};
 Examples:
   rdsup check                    exit 0 if the file can be applied, 2 if not
   rdsup check new.toml           another file
-  rdsup check --no-daemons       only the file itself, where bird and nft are not installed")]
+  rdsup check --no-daemons       only the file itself, where bird and nft are not installed
+  rdsup check --json             the same for programs: `errors` and `warnings`, each with file, line, message and hint")]
 pub struct Args {
     /// Another file than --config
     pub file: Option<PathBuf>,
@@ -25,10 +27,14 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let file = args.file.as_ref().unwrap_or(&global.config);
-    let prepared = prepare(file, Disclosure::Real)?;
+    let prepared = match prepare(file, Disclosure::Real) {
+        Ok(prepared) => prepared,
+        Err(error) => return refused(global, file, &[], error),
+    };
     if !args.no_daemons {
-        for words in super::runtime()?.block_on(validate(&prepared))? {
-            super::note(global, &words);
+        match super::runtime()?.block_on(validate(&prepared)) {
+            Ok(unchecked) => unchecked.iter().for_each(|words| super::note(global, words)),
+            Err(error) => return refused(global, file, &prepared.warnings, error),
         }
     }
     let (domains, links) = (prepared.network.domains.len(), prepared.network.links.len());
@@ -37,7 +43,8 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
             "file": file,
             "domains": domains,
             "links": links,
-            "warnings": prepared.warnings,
+            "errors": [],
+            "warnings": placed(&prepared.warnings, file),
         }))?;
     } else {
         super::warnings(global, &prepared);
@@ -47,4 +54,18 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// For a program what is wrong is the result, and no failure to have one.
+fn refused(global: &Global, file: &Path, warnings: &[Problem], error: PrepareError) -> Result<Exit, Failure> {
+    if !global.json {
+        return Err(error.into());
+    }
+    let (errors, warnings) = (failure::findings(&error), placed(warnings, file));
+    super::output::print_json(&serde_json::json!({ "file": file, "errors": errors, "warnings": warnings }))?;
+    Ok(Exit::Usage)
+}
+
+fn placed(problems: &[Problem], file: &Path) -> Vec<serde_json::Value> {
+    problems.iter().map(|problem| failure::placed(problem, file)).collect()
 }

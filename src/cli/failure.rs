@@ -1,11 +1,13 @@
 //! How a command ends.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::output::tell;
+use crate::config::Problem;
 use crate::supervisor::{PrepareError, RunError, unsupervised};
 use crate::sys::SysError;
 
@@ -47,13 +49,13 @@ pub struct Failure {
     pub hint: Option<String>,
     /// A picture of the problems that says `error` itself, printed as it is.
     picture: Option<String>,
+    /// What else programs are told, by key.
+    details: serde_json::Map<String, Value>,
 }
 
 impl Failure {
     /// A failure with exit code 1.
     pub fn new(message: impl fmt::Display) -> Self {
-    /// What else programs are told, by key.
-    details: serde_json::Map<String, Value>,
         Self {
             exit: Exit::Failed,
             message: message.to_string(),
@@ -75,6 +77,13 @@ impl Failure {
         Self { hint: Some(hint.to_string()), ..self }
     }
 
+    /// The same with something more for programs.
+    #[must_use]
+    pub fn detail(mut self, key: &str, value: impl Serialize) -> Self {
+        self.details.insert(key.to_owned(), serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
     /// Prints it on standard error: for people, or as one JSON object for programs.
     pub fn show(&self, json: bool) {
         if json {
@@ -84,13 +93,6 @@ impl Failure {
             object.extend(self.details.clone());
             tell(Value::Object(object));
         } else if let Some(picture) = &self.picture {
-    /// The same with something more for programs.
-    #[must_use]
-    pub fn detail(mut self, key: &str, value: impl Serialize) -> Self {
-        self.details.insert(key.to_owned(), serde_json::to_value(value).unwrap_or_default());
-        self
-    }
-
             tell(picture.trim_end());
         } else {
             tell(format_args!("error: {}", self.message));
@@ -117,7 +119,7 @@ impl From<SysError> for Failure {
 
 impl From<PrepareError> for Failure {
     fn from(error: PrepareError) -> Self {
-        let failure = Self::new(&error).exit(Exit::Usage);
+        let failure = Self::new(&error).exit(Exit::Usage).detail("errors", findings(&error));
         match error {
             PrepareError::Unreadable { .. } => failure.hint(
                 "name another file, as with -c FILE; examples are conf/demo.toml and conf/rdsup.toml of the source",
@@ -133,6 +135,37 @@ impl From<PrepareError> for Failure {
             }
         }
     }
+}
+
+/// What is wrong, for programs: each with its place, what to try, and what else is known of it.
+pub(super) fn findings(error: &PrepareError) -> Vec<Value> {
+    match error {
+        PrepareError::Unreadable { path, source } => {
+            let message = format!("cannot read it: {source}");
+            vec![finding(path, None, &message, None)]
+        }
+        PrepareError::Invalid(problems) => problems.iter().map(|problem| placed(problem, problems.source())).collect(),
+        PrepareError::Faults(faults) => faults
+            .iter()
+            .map(|fault| {
+                let line = Some(fault.origin.line).filter(|line| *line > 0);
+                finding(&fault.source, line, &fault.message, fault.hint.as_deref())
+            })
+            .collect(),
+    }
+}
+
+fn finding(file: &Path, line: Option<u32>, message: &str, hint: Option<&str>) -> Value {
+    json!({ "severity": "error", "file": file, "line": line, "column": null, "message": message, "hint": hint, "related": [] })
+}
+
+/// A problem of the file, with that file's name where it is not another one's.
+pub(super) fn placed(problem: &Problem, source: &Path) -> Value {
+    let mut value = serde_json::to_value(problem).unwrap_or_default();
+    if let Value::Object(object) = &mut value {
+        object.entry("file").or_insert_with(|| source.to_string_lossy().into());
+    }
+    value
 }
 
 impl From<RunError> for Failure {

@@ -36,6 +36,36 @@ fn every_problem_of_a_file_is_reported_at_once() {
 }
 
 #[test]
+fn what_check_finds_is_a_list_for_programs() {
+    let toml = DEMO.replace("asn      = 65002", "").replace("198.51.100.0/24", "198.51.100.1/24");
+    let machine = Machine::new(&toml);
+    let said = machine.rdsup("check --json");
+    assert_eq!(said.code(), Some(2), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said}"));
+    let errors = json["errors"].as_array().expect("a list");
+    assert!(errors.len() >= 2, "{said}");
+    for error in errors {
+        assert!(error["line"].is_u64() && error["column"].is_u64() && error["hint"].is_string(), "{said}");
+        assert_eq!((&error["file"], &error["severity"]), (&CONFIG.into(), &"error".into()), "{said}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.contains('\n')), "{said}");
+    }
+    // What is found later, by the daemon's parser.
+    machine.configure(&DEMO.replace("asn      = 65002", "asn      = 65002\nextra    = { bird = \"nonsense\" }"));
+    let said = machine.rdsup("check --json");
+    let json: serde_json::Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!((said.code(), json["errors"].as_array().map(Vec::len)), (Some(2), Some(1)), "{said}");
+    assert!(json["errors"][0]["line"].is_u64(), "{said}");
+    // Whoever asked for something else is told why there is none.
+    let said = machine.rdsup("plan --json");
+    let json: serde_json::Value = serde_json::from_str(&said.stderr).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!(json["errors"].as_array().map(Vec::len), Some(1), "{said}");
+    machine.configure(DEMO);
+    let said = machine.rdsup("check --json").ok();
+    let json: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(json["errors"], serde_json::json!([]), "{said}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_an_error() {
     let machine = Machine::new("");
     let error = machine.run(&[RDSUP, "-c", "/srv/machine/none.toml", "check"]).refused(2);
