@@ -13,6 +13,7 @@ mod events;
 mod exec;
 mod failure;
 mod generate;
+mod help;
 mod history;
 mod lab;
 mod log;
@@ -120,6 +121,7 @@ enum Verb {
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }
+    Help(help::Args),
 
 /// Reads the arguments, runs the verb, and tells how it ended.
 pub fn main() -> ExitCode {
@@ -151,6 +153,7 @@ pub fn main() -> ExitCode {
         Verb::Completions(args) => generate::completions(args),
         Verb::Man(args) => generate::man(args),
     };
+        Verb::Help(args) => help::run(args),
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -129,6 +129,15 @@ fn without_a_supervisor_status_says_what_stands_and_with_one_who_it_is() {
 }
 
 #[test]
+fn help_is_had_by_either_way_of_asking() {
+    let machine = Machine::new(DEMO);
+    for (one, other) in [("help", "--help"), ("help start", "start --help")] {
+        assert_eq!(machine.rdsup(one).ok(), machine.rdsup(other).ok());
+    }
+    assert!(machine.rdsup("help strat").refused(2).contains("start"));
+}
+
+#[test]
 fn stop_takes_down_a_network_whose_supervisor_died() {
     let machine = Machine::new(DEMO);
     let clean = machine.traces();
