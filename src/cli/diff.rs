@@ -21,11 +21,11 @@ Examples:
 What that means for the machine is shown by: rdsup plan")]
 pub struct Args {
     /// From this generation
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = super::number::generation)]
     pub from: Option<u64>,
 
     /// To this one
-    #[arg(value_name = "M")]
+    #[arg(value_name = "M", value_parser = super::number::generation)]
     pub to: Option<u64>,
 }
 

@@ -32,7 +32,7 @@ pub struct Args {
     pub time: Option<Duration>,
 
     /// End after N events, the snapshot not counted
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::number::count)]
     pub count: Option<usize>,
 }
 

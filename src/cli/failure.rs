@@ -183,6 +183,7 @@ impl From<RunError> for Failure {
                 Self { picture, ..Self::new(message) }
             }
             RunError::Filters(_) => Self::new(&error).hint("all domains stay behind their old filters; try again"),
+            RunError::NotKept(_) => Self::new(&error).exit(Exit::Usage),
             RunError::NotNow { words, hint } => Self::new(words).hint(hint),
             RunError::Change(error) => Self::new(error),
             RunError::Left(words) => Self::new(words),

@@ -18,7 +18,7 @@ Examples:
   rdsup diff 6                   what has changed since")]
 pub struct Args {
     /// Print the configuration of this generation
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = super::number::generation)]
     pub number: Option<u64>,
 }
 
@@ -80,7 +80,10 @@ pub(super) fn generation(layout: &Layout, number: u64) -> Result<Generation, Fai
         Err(ClientError::NotRunning(_)) => Store::new(layout).read(number)?,
         Err(error) => return Err(error.into()),
     };
-    found.ok_or_else(|| Failure::new(format!("generation {number} is not kept")).hint("rdsup history shows what is"))
+    found.ok_or_else(|| {
+        let failure = Failure::new(format!("generation {number} is not kept")).exit(Exit::Usage);
+        failure.hint("rdsup history shows what is kept")
+    })
 }
 
 fn ask(layout: &Layout, request: &Request) -> Result<Reply, ClientError> {

@@ -17,6 +17,7 @@ mod help;
 mod history;
 mod lab;
 mod log;
+mod number;
 mod output;
 mod place;
 mod plan;

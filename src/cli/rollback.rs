@@ -17,7 +17,7 @@ The configuration file stays as it is: the next apply takes it. Passwords are re
 as those are now.")]
 pub struct Args {
     /// Which generation
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = super::number::generation)]
     pub to: Option<u64>,
 
     /// Go forth again after this time, unless `rdsup confirm` comes before

@@ -14,7 +14,7 @@ use super::outlook::announcement;
 use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
 use super::report;
 use super::requests::Command;
-use super::run::{Loop, RunError, told};
+use super::run::{Loop, RunError, WHAT_IS_KEPT, told};
 use super::sources::Sources;
 use super::validate::validate_on;
 use crate::control::access::AccessRules;
@@ -187,15 +187,14 @@ impl Loop {
         }
         let in_force = self.generations.in_force().map(|generation| generation.number);
         let Some(generation) = self.generations.earlier(to)? else {
-            let words = match to {
-                Some(number) => format!("generation {number} is not kept"),
-                None => "there is no earlier generation".to_owned(),
-            };
-            return Err(RunError::NotNow { words, hint: "rdsup history shows what is kept" });
+            return Err(to.map_or_else(
+                || RunError::NotNow { words: "there is no earlier generation".to_owned(), hint: WHAT_IS_KEPT },
+                RunError::NotKept,
+            ));
         };
         if in_force == Some(generation.number) {
             let words = format!("generation {} is in force already", generation.number);
-            return Err(RunError::NotNow { words, hint: "rdsup history shows what is kept" });
+            return Err(RunError::NotNow { words, hint: WHAT_IS_KEPT });
         }
         progress.line(format!("going back to generation {}", generation.number));
         let prepared = self.prepare_as_before(&generation).await?;

@@ -249,9 +249,8 @@ impl Handler for Requests {
                     let store = Store::new(&self.view().layout);
                     match store.read(number).map_err(CallError::failed)? {
                         Some(generation) => Ok(Reply::Generation(Box::new(generation))),
-                        None => {
-                            Err(CallError::invalid(format!("generation {number} is not kept")).hint("rdsup history"))
-                        }
+                        None => Err(CallError::invalid(format!("generation {number} is not kept"))
+                            .hint("rdsup history shows what is kept")),
                     }
                 }
                 Request::Stop { keep } => {

@@ -73,6 +73,9 @@ pub enum RunError {
     /// A step failed, and what was done was taken back.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// There is no such generation.
+    #[error("generation {0} is not kept")]
+    NotKept(u64),
     /// It makes no sense now.
     #[error("{words}")]
     NotNow {
@@ -113,6 +116,7 @@ impl From<KeepError> for RunError {
 pub(super) fn told(error: RunError) -> CallError {
     match error {
         RunError::Prepare(error) => CallError::invalid(error),
+        RunError::NotKept(_) => CallError::invalid(error).hint(WHAT_IS_KEPT),
         RunError::NotNow { words, hint } => CallError::failed(words).hint(hint),
         RunError::Change(ChangeError::Refused(KeepError::Conflicts(conflicts))) => told(RunError::Conflicts(conflicts)),
         RunError::Conflicts(conflicts) => {
@@ -122,6 +126,9 @@ pub(super) fn told(error: RunError) -> CallError {
         error => CallError::failed(error),
     }
 }
+
+/// What helps whoever named a generation that there is not.
+pub(super) const WHAT_IS_KEPT: &str = "rdsup history shows what is kept";
 
 /// How the loop ended.
 enum End {

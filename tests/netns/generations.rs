@@ -63,7 +63,9 @@ fn every_applied_file_is_a_generation_and_an_earlier_one_comes_back_without_a_re
     assert!(list.contains("in force") && list.contains("rolled back by root"), "{list}");
     machine.rdsup("rollback 2").ok();
     assert_eq!((in_force(&machine), pings(&machine)), (2, true));
-    assert!(machine.rdsup("rollback 9").refused(1).contains("rdsup history"));
+    for line in ["rollback 9", "history 9", "diff 1 9", "rollback abc"] {
+        assert!(machine.rdsup(line).refused(2).contains("rdsup history"), "{line}");
+    }
     assert!(machine.rdsup("rollback 2").refused(1).contains("in force already"));
     assert_eq!(sessions(&machine), before, "a session was reset");
 }
