@@ -54,8 +54,7 @@ pub fn lines(resets: &[Reset]) -> Vec<String> {
     }
     let (certain, possible): (Vec<_>, Vec<_>) = resets.iter().partition(|reset| reset.is_certain());
     let mut lines = Vec::new();
-    for (resets, verb, verbs) in [(certain, "resets", "reset"), (possible, "may reset", "may reset")] {
-        let verb = if resets.len() == 1 { verb } else { verbs };
+    for (resets, verb) in [(certain, "will be reset"), (possible, "may be reset")] {
         if !resets.is_empty() {
             lines.push(format!("{} {verb}:", count(resets.len(), "session")));
             lines.extend(resets.iter().map(|reset| format!("  {reset}")));
