@@ -121,8 +121,8 @@ enum Verb {
     Schema(schema::Args),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
-}
     Help(help::Args),
+}
 
 /// Reads the arguments, runs the verb, and tells how it ended.
 pub fn main() -> ExitCode {
@@ -153,8 +153,8 @@ pub fn main() -> ExitCode {
         Verb::Schema(args) => schema::run(args),
         Verb::Completions(args) => generate::completions(args),
         Verb::Man(args) => generate::man(args),
-    };
         Verb::Help(args) => help::run(args),
+    };
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -190,13 +190,7 @@ fn note(global: &Global, words: &str) {
 
 fn warnings(global: &Global, prepared: &Prepared) {
     if !global.quiet {
-        let source = prepared.network.settings.source.display();
-        for warning in &prepared.warnings {
-            tell(format_args!("warning: {source}:{}:{}: {}", warning.line, warning.column, warning.message));
-            if let Some(hint) = &warning.hint {
-                tell(format_args!("hint: {hint}"));
-            }
-        }
+        prepared.warning_lines().for_each(tell);
     }
 }
 

@@ -145,6 +145,9 @@ impl Loop {
     ) -> Result<Change, RunError> {
         self.nothing_waits()?;
         let prepared = prepared?;
+        for line in prepared.warning_lines() {
+            progress.line(line);
+        }
         self.same_place(&prepared)?;
         if prepared.network.domains.is_empty() && !self.prepared.network.domains.is_empty() {
             // Usually an editor or a copy that was cut short.

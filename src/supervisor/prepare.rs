@@ -32,6 +32,17 @@ pub struct Prepared {
     pub snapshot: Snapshot,
 }
 
+impl Prepared {
+    /// The warnings for people: each with its place, and after it what to try.
+    pub fn warning_lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.warnings.iter().flat_map(|warning| {
+            let file = warning.file.as_ref().unwrap_or(&self.file).display();
+            let words = format!("warning: {file}:{}:{}: {}", warning.line, warning.column, warning.message);
+            std::iter::once(words).chain(warning.hint.iter().map(|hint| format!("hint: {hint}")))
+        })
+    }
+}
+
 /// How secrets get into the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disclosure {

@@ -162,7 +162,8 @@ pub async fn run(
         tracing::warn!("{words}");
     }
     for warning in &opened.prepared.warnings {
-        tracing::warn!("{}: {warning}", opened.prepared.file.display());
+        let file = warning.file.as_ref().unwrap_or(&opened.prepared.file);
+        tracing::warn!("{}:{warning}", file.display());
     }
     // Before anything is made, so that a signal that comes meanwhile is not lost.
     let signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
