@@ -11,7 +11,10 @@ use crate::supervisor;
 #[command(after_help = "\
 Examples:
   rdsup stop            also when the supervisor is gone and the network was left standing
-  rdsup stop --keep     stop only the supervisor; the network stays and the next start takes it over")]
+  rdsup stop --keep     stop only the supervisor; the network stays and the next start takes it over
+
+What was started in a domain, as with `rdsup exec`, is not ended: stop names every such process. It goes on in its namespace, \
+which has neither a name nor a link any more. See `rdsup ps` before.")]
 pub struct Args {
     /// Leave the network standing
     #[arg(long)]
@@ -47,9 +50,6 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
             }
             Ok(Exit::Done)
         }
-        Err(error) => Err(error.into()),
-    }
-}
         Err(ClientError::NotRunning(_)) => {
             if !global.quiet {
                 tell(match supervisor::standing(&layout) {
@@ -59,3 +59,6 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
             }
             Ok(Exit::Done)
         }
+        Err(error) => Err(error.into()),
+    }
+}

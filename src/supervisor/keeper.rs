@@ -12,10 +12,12 @@ use super::prepare::Prepared;
 use super::processes::Processes;
 use super::repair::{self, Repairs};
 use super::report::count;
+use crate::daemons::harmless;
 use crate::model::{DaemonName, DomainName, Program};
 use crate::plan::{
     Action, Conflict, Desired, Layout, Observed, ObservedDomain, Plan, Stage, Step, lost_interfaces, plan, plan_around,
 };
+use crate::sys::process::{Listed, in_namespaces};
 use crate::sys::{Machine, SysError, fault};
 
 /// How long daemons may take to become ready before `start` goes on without them.
@@ -196,6 +198,7 @@ impl Keeper {
         reason: Reason,
     ) -> Result<Applied, KeepError> {
         let begun = Instant::now();
+        let going = self.going(&todo);
         let mut recover = known_domains(observed);
         self.adopt(observed).await;
         let mut applied = Applied::default();
@@ -251,11 +254,42 @@ impl Keeper {
         if reason == Reason::Order {
             self.await_daemons(started, &mut applied).await;
         }
+        self.tell_of_left(going, &mut applied).await;
         self.verify(desired, &mut applied).await;
         let (took_ms, problems) = (apply::milliseconds(begun), applied.problems.len());
         tracing::debug!(steps, done = applied.done, problems, took_ms, "{} of {steps} steps done", applied.done);
         self.machine.rest();
         Ok(applied)
+    }
+
+    /// The namespaces that a plan removes.
+    fn going(&self, todo: &Plan) -> BTreeMap<u64, DomainName> {
+        let gone = todo.steps().filter(|step| matches!(step.action, Action::RemoveNamespace));
+        gone.filter_map(|step| Some((self.machine.namespace(&step.domain).ok()?.inode(), step.domain.clone())))
+            .collect()
+    }
+
+    /// Whoever runs in a namespace that was removed goes on in it, and is found by nobody who does not know.
+    async fn tell_of_left(&self, gone: BTreeMap<u64, DomainName>, applied: &mut Applied) {
+        if gone.is_empty() {
+            return;
+        }
+        let domains = gone.clone();
+        let found = tokio::task::spawn_blocking(move || in_namespaces(|namespace| gone.contains_key(&namespace)));
+        let left = match found.await.map_err(std::io::Error::other).flatten() {
+            Ok(left) => left,
+            Err(error) => {
+                tracing::warn!("cannot look for what still runs in namespaces that are gone: {error}");
+                return;
+            }
+        };
+        for Listed { pid, command, namespace, .. } in left {
+            let Some(domain) = domains.get(&namespace) else { continue };
+            let command = harmless(&command);
+            let words = format!("{domain} is gone, and process {pid} ({command}) goes on in its namespace: kill {pid}");
+            tracing::warn!(%domain, pid, "{words}");
+            applied.notes.push(words);
+        }
     }
 
     /// Loads filters beside the old ones: all of them, or none. A domain that went on alone would open what another, which

@@ -284,6 +284,7 @@ pub fn lines(applied: &Applied) -> Vec<String> {
     for (domain, problems) in &applied.problems {
         lines.extend(problems.iter().map(|words| format!("{domain}: {words}")));
     }
+    lines.extend(applied.notes.iter().map(|words| format!("warning: {words}")));
     lines
 }
 

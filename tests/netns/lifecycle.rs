@@ -129,6 +129,42 @@ fn without_a_supervisor_status_says_what_stands_and_with_one_who_it_is() {
 }
 
 #[test]
+fn whoever_still_runs_in_a_domain_that_goes_is_named() {
+    let machine = Machine::demo();
+    for stop in ["with its supervisor", "without"] {
+        let mut inside = machine.spawn(&[RDSUP, "-c", CONFIG, "exec", "private", "--", "sleep", "71"]);
+        eventually(SOON, "it runs", || machine.rdsup("ps private").stdout.contains("sleep 71"));
+        let pid = machine.line("pgrep -fx sleep.71");
+        if stop == "without" {
+            machine.signal_supervisor("KILL");
+        }
+        let said = machine.rdsup("stop");
+        let words = format!("process {} (sleep 71)", pid.trim());
+        assert!(said.status.success() && said.stderr.contains(&words) && said.stderr.contains("private"), "{said}");
+        assert!(inside.is_running());
+        machine.line(&format!("kill {}", pid.trim()));
+        machine.start();
+    }
+    // The same for a domain that the file no longer has, and for no other.
+    let _inside = machine.spawn(&[RDSUP, "-c", CONFIG, "exec", "hostile", "--", "sleep", "72"]);
+    let _other = machine.spawn(&[RDSUP, "-c", CONFIG, "exec", "private", "--", "sleep", "73"]);
+    eventually(SOON, "both run", || {
+        let listed = machine.rdsup("ps").stdout;
+        listed.contains("sleep 72") && listed.contains("sleep 73")
+    });
+    let (without, _) = DEMO.split_once("[domain.hostile]").expect("it is in the file");
+    machine.configure(&format!("{without}{LINK}"));
+    let said = machine.rdsup("apply").ok();
+    assert!(said.contains("(sleep 72)") && !said.contains("(sleep 73)"), "{said}");
+    let warned = said.lines().find(|line| line.starts_with("warning: ") && line.contains("rdsup.toml:"));
+    assert!(warned.is_some_and(|line| line.contains("routes")), "a warning of the file is told too: {said}");
+}
+
+/// A link that learns and opens nothing, of which the file's reader warns.
+const LINK: &str = "[[link]]\nbetween = [\"private\", \"internet\"]\n[link.into.private]\nroutes = []\n\
+                    [link.into.internet]\nroutes = []\npackets = [\"icmp\"]\n";
+
+#[test]
 fn help_is_had_by_either_way_of_asking() {
     let machine = Machine::new(DEMO);
     for (one, other) in [("help", "--help"), ("help start", "start --help")] {
