@@ -198,6 +198,7 @@ impl From<RunError> for Failure {
                     picture: Some(format!("{}\nerror: {words}\nhint: {hint}", cause.trim_end())),
                     message: format!("{}; {words}", failure.message),
                     hint: Some(hint.to_owned()),
+                    details: failure.details,
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::super::{FamilyCounts, Peers, Session};
@@ -59,7 +60,7 @@ fn session(key: &str, it: &Map<String, Value>, peers: &Peers, now: i64) -> Sessi
         address,
         interface,
         state: state.to_owned(),
-        since,
+        since: since.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         imported: families.iter().map(|family| family.imported).sum(),
         filtered: families.iter().map(|family| family.filtered).sum(),
         exported: families.iter().map(|family| family.exported).sum(),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::super::{BgpAttributes, NextHop, Route, Session};
@@ -50,7 +51,7 @@ fn bgp_route(prefix: IpNet, path: &Value, sessions: &[Session]) -> Route {
         from: if ours { "originated" } else { from }.to_owned(),
         protocol: if ours { "network" } else { peer }.to_owned(),
         source: "bgp".to_owned(),
-        since: path.get("lastUpdate").and_then(|update| update.get("epoch")?.as_i64()),
+        since: path.get("lastUpdate").and_then(|update| moment(update.get("epoch")?.as_i64()?)),
         preference: None,
         best: path.get("bestpath").and_then(|best| best.get("overall")?.as_bool()) == Some(true),
         bgp: Some(BgpAttributes {
@@ -130,12 +131,17 @@ fn zebra_route(prefix: IpNet, it: &Value, sessions: &[Session], now: i64) -> Rou
         from: session.map_or(protocol, |session| &session.name).to_owned(),
         protocol: protocol.to_owned(),
         source: if protocol == "connected" { "device" } else { protocol }.to_owned(),
-        since: it.get("uptime").and_then(Value::as_str).and_then(seconds).map(|ago| now - ago),
+        since: it.get("uptime").and_then(Value::as_str).and_then(seconds).and_then(|ago| moment(now.checked_sub(ago)?)),
         // Of FRR's distance the lower one is better.
         preference: distance.map(|distance| 255_u32.saturating_sub(distance)),
         best: it.get("selected").and_then(Value::as_bool) == Some(true),
         bgp: None,
     }
+}
+
+/// The time of so many seconds after 1970; none where there is no such time.
+fn moment(seconds: i64) -> Option<Timestamp> {
+    Timestamp::from_second(seconds).ok()
 }
 
 /// `00:07:59`, `1d02h03m` or `01w2d03h` (`frrtime_to_interval()` in `lib/frr_time.c`) in seconds.
