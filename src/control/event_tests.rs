@@ -72,14 +72,6 @@ fn nothing_happened_between_equal_reports_and_counts_are_no_events() {
 }
 
 #[test]
-fn a_time_that_no_clock_shows_is_only_a_time() {
-    // Whoever has taken a daemon over writes what he likes.
-    let report = |since| report(true, vec![session("Established", since, None)]);
-    assert_eq!(changes(&report(i64::MAX), &report(i64::MAX)), []);
-    assert!(!changes(&report(i64::MIN), &report(i64::MAX)).is_empty());
-}
-
-#[test]
 fn a_link_that_goes_takes_its_session_along_and_both_come_back() {
     let well = report(true, vec![session("Established", 100, None)]);
     let ill = report(false, vec![session("Idle", 200, Some("Socket: No route to host"))]);
