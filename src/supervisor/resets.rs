@@ -62,3 +62,30 @@ pub fn lines(resets: &[Reset]) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{About, Reason, SessionEnd};
+
+    fn reset(session: &str, certain: bool) -> Reset {
+        let domain = DomainName::new("private").expect("a legal name");
+        let reason = Reason { certain, about: About::Domain, words: "it goes".to_owned() };
+        let end = SessionEnd { domain, session: session.to_owned() };
+        Reset { end, other: None, peer: "internet".to_owned(), reasons: vec![(None, reason)] }
+    }
+
+    #[test]
+    fn one_session_is_told_as_one_and_several_as_several() {
+        let found = lines(&[reset("rd-a", true), reset("rd-b", false), reset("rd-c", false)]);
+        let wanted = [
+            "1 session will be reset:",
+            "  private rd-a: it goes",
+            "2 sessions may be reset:",
+            "  private rd-b: it goes",
+            "  private rd-c: it goes",
+        ];
+        assert_eq!(found, wanted);
+        assert_eq!(lines(&[]), ["no session resets"]);
+    }
+}
