@@ -8,13 +8,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::aside::Aside;
-use super::generations::{Begun, Read, Turn, prepare_generation};
+use super::failure::{RunError, WHAT_IS_KEPT, told};
+use super::generations::{Begun, Read, Turn};
 use super::keeper::Applied;
+use super::kept::prepare_generation;
 use super::outlook::announcement;
 use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
 use super::report;
 use super::requests::Command;
-use super::run::{Loop, RunError, WHAT_IS_KEPT, told};
+use super::run::Loop;
 use super::sources::Sources;
 use super::validate::validate_on;
 use crate::control::access::AccessRules;

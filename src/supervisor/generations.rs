@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
-use super::sources::Sources;
-use crate::control::GenerationReport;
+use super::prepare::Prepared;
 use crate::history::{Fallback, Generation, Ledger, Moment, Pending, Snapshot, Standing};
 use crate::plan::Layout;
-use crate::sys::generations::{Damage, Kept, Store};
-use crate::sys::{Machine, SysError, clock, process};
+use crate::sys::generations::{Damage, Store};
+use crate::sys::{SysError, clock, process};
 
 /// The generations of one supervisor.
 pub struct Generations {
@@ -392,55 +390,11 @@ impl Generations {
     }
 }
 
-fn boot_id() -> Result<String, SysError> {
+pub(super) fn boot_id() -> Result<String, SysError> {
     process::boot_id().map_err(|error| SysError::io("read the boot's id", error))
 }
 
-fn now(boot_id: &str) -> Result<Moment, SysError> {
+pub(super) fn now(boot_id: &str) -> Result<Moment, SysError> {
     let since_boot = clock::since_boot().map_err(|error| SysError::io("read CLOCK_BOOTTIME", error))?;
     Ok(Moment { boot_id: boot_id.to_owned(), since_boot })
-}
-
-/// Everything that is kept, for people. Whoever may read the state directory may ask, whether a supervisor runs or not.
-pub fn history(layout: &Layout) -> Result<Vec<GenerationReport>, SysError> {
-    let boot_id = boot_id()?;
-    let store = Store::new(layout);
-    let (ledger, _) = store.ledger()?;
-    let (standing, _) = store.standing(&boot_id)?;
-    let (in_force, pending) = match &standing {
-        Some(standing) => (Some(standing.generation.number), standing.fallback.as_ref().map(|it| &it.pending)),
-        None => (ledger.in_force, None),
-    };
-    let report = |kept: Kept| {
-        let read = store.read(kept.number);
-        let unreadable = read.as_ref().err().map(ToString::to_string);
-        let generation = read.ok().flatten();
-        let waits = pending.filter(|pending| pending.number == kept.number);
-        GenerationReport {
-            number: kept.number,
-            at: generation.as_ref().map(|generation| generation.at),
-            file: generation.as_ref().map(|generation| generation.file.clone()).unwrap_or_default(),
-            by: generation.map(|generation| generation.by).unwrap_or_default(),
-            in_force: in_force == Some(kept.number),
-            confirm_within: waits.and_then(|pending| Some(pending.left(&now(&boot_id).ok()?).as_secs())),
-            remark: unreadable.or_else(|| ledger.reverted.get(&kept.number).cloned()),
-        }
-    };
-    Ok(store.kept()?.into_iter().map(report).collect())
-}
-
-/// Reads a generation as if its files were there.
-pub fn prepare_generation(
-    generation: &Generation,
-    named: &Path,
-    state_dir: Option<&Path>,
-) -> Result<Prepared, PrepareError> {
-    let file = PathBuf::from(format!("{} (generation {})", generation.file.display(), generation.number));
-    let sources = Sources::kept(generation.snapshot.clone());
-    prepare_from(Reading { named, sources, state_dir, ..Reading::of(&file) })
-}
-
-/// Whether a network of this run directory stands, whatever is noted about it.
-pub fn stands(machine: &Machine) -> bool {
-    machine.domains_left().unwrap_or_default().iter().any(|domain| machine.is_published(domain).unwrap_or(false))
 }

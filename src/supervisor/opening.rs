@@ -4,10 +4,12 @@
 //! for a change, and the file may be half edited; only `apply` changes a network that runs.
 
 use super::aside::Aside;
-use super::generations::{Generations, Opening, Read, prepare_generation, stands};
+use super::failure::RunError;
+use super::generations::{Generations, Opening, Read};
 use super::keeper::{Applied, Keeper};
+use super::kept::{prepare_generation, stands};
 use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
-use super::run::{Options, RunError};
+use super::run::Options;
 use super::sources::Sources;
 use crate::config;
 use crate::history::Generation;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::aside::Aside;
+use super::failure::RunError;
 use super::prepare::{Prepared, Reading, prepare_from};
 use super::resets::{self, foresee};
-use super::run::RunError;
 use super::sources::Sources;
 use super::validate::validate;
 use crate::config;

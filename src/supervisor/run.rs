@@ -11,24 +11,23 @@ use signal_hook_tokio::Signals;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::apply::FailedStep;
 use super::aside::{Aside, OnDisk};
 use super::commands::{Done, HasRead, ToRead, Whom, reader};
 use super::drift::Drift;
+use super::failure::RunError;
 use super::generations::Generations;
-use super::keeper::{Applied, KeepError, Keeper};
+use super::keeper::{Applied, Keeper};
 use super::opening::{Opened, first, open};
-use super::prepare::{PrepareError, Prepared};
+use super::prepare::Prepared;
 use super::report::{Sight, count};
 use super::requests::{Order, Requests, View};
 use super::service::{self, Service};
-use super::undo::ChangeError;
 use super::validate::validate_on;
 use super::{logging, report};
 use crate::control::access::AccessRules;
 use crate::control::{CallError, Server, What, group_id};
 use crate::model::{DaemonName, Program};
-use crate::plan::{Conflict, FileOwner, Layout};
+use crate::plan::{FileOwner, Layout};
 use crate::sys::files::{self, Owners};
 use crate::sys::generations::Store;
 use crate::sys::handover::Handover;
@@ -54,81 +53,6 @@ pub struct Options {
     /// How much to say on standard error.
     pub verbosity: logging::Verbosity,
 }
-
-/// Why the supervisor could not start, or ended badly.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The file cannot be applied.
-    #[error(transparent)]
-    Prepare(#[from] PrepareError),
-    /// The machine refused.
-    #[error(transparent)]
-    Sys(#[from] SysError),
-    /// Something of others stands in the way.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Conflicts(Vec<Conflict>),
-    /// A packet filter could not be loaded: everything stays behind the old ones.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Filters(Vec<FailedStep>),
-    /// A step failed, and what was done was taken back.
-    #[error(transparent)]
-    Change(#[from] ChangeError),
-    /// There is no such generation.
-    #[error("generation {0} is not kept")]
-    NotKept(u64),
-    /// It makes no sense now.
-    #[error("{words}")]
-    NotNow {
-        /// Why.
-        words: String,
-        /// One thing to try.
-        hint: &'static str,
-    },
-    /// Something could not be taken down.
-    #[error("{0}")]
-    Left(String),
-    /// A network stands, and what it was made from cannot be used any more.
-    #[error("{source}\n{}", unsupervised(*generation))]
-    Unsupervised {
-        /// What it was made from.
-        generation: u64,
-        /// What is wrong with that.
-        source: PrepareError,
-    },
-}
-
-/// What becomes of a network whose supervisor could not start.
-pub fn unsupervised(generation: u64) -> String {
-    format!("the network of generation {generation} stays as it is and nobody looks after it: nothing is repaired")
-}
-
-impl From<KeepError> for RunError {
-    fn from(error: KeepError) -> Self {
-        match error {
-            KeepError::Observe(error) => Self::Sys(error),
-            KeepError::Conflicts(conflicts) => Self::Conflicts(conflicts),
-            KeepError::Filters(failed) => Self::Filters(failed),
-        }
-    }
-}
-
-/// What a client is told of an error: what is wrong with the file is the file's fault, the rest is a failure.
-pub(super) fn told(error: RunError) -> CallError {
-    match error {
-        RunError::Prepare(error) => CallError::invalid(error),
-        RunError::NotKept(_) => CallError::invalid(error).hint(WHAT_IS_KEPT),
-        RunError::NotNow { words, hint } => CallError::failed(words).hint(hint),
-        RunError::Change(ChangeError::Refused(KeepError::Conflicts(conflicts))) => told(RunError::Conflicts(conflicts)),
-        RunError::Conflicts(conflicts) => {
-            let hints: Vec<String> = conflicts.iter().map(Conflict::hint).collect();
-            CallError::failed(RunError::Conflicts(conflicts)).hint(hints.join("\n"))
-        }
-        error => CallError::failed(error),
-    }
-}
-
-/// What helps whoever named a generation that there is not.
-pub(super) const WHAT_IS_KEPT: &str = "rdsup history shows what is kept";
 
 /// How the loop ended.
 enum End {
