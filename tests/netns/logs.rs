@@ -28,6 +28,10 @@ fn steps_requests_signals_and_applies_are_logged_with_what_one_needs_to_replay_t
     });
     machine.line(&format!("kill -HUP {}", machine.supervisor()));
     eventually(SOON, "the signal is logged", || entries(&machine).iter().any(|entry| entry["fields"]["signal"] == 1));
+    // The file is read beside the loop: until it is applied, that would put right what is altered from here on.
+    eventually(SOON, "what the signal asked for is done", || {
+        entries(&machine).iter().filter(|entry| entry["fields"]["generation"] == 2).count() == 2
+    });
     machine.line("ip netns exec private nft delete table inet rdsup");
     let filter = "the packet filter was gone: repaired";
     eventually(SOON, "the repair of the filter is logged", || {
