@@ -56,6 +56,9 @@ pub struct Standing {
     pub boot_id: String,
     /// The supervisor's configuration file, which generated files name.
     pub config: PathBuf,
+    /// Where its state is kept, which the command line may have said instead of the file.
+    #[serde(default)]
+    pub state_dir: Option<PathBuf>,
     /// What is in force.
     pub generation: Generation,
     /// While that waits to be confirmed: what comes back otherwise. All of it, because a state directory may be lost.

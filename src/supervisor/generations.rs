@@ -239,7 +239,7 @@ impl Generations {
             let pending = self.ledger.pending.clone().filter(|pending| pending.number == generation.number)?;
             Some(Fallback { generation: self.store.read(pending.previous).ok()??, pending })
         });
-        let standing = Standing { boot_id, config, generation, fallback };
+        let standing = Standing { boot_id, config, state_dir: self.store.state_dir(), generation, fallback };
         self.standing = Some(standing.clone());
         let noted = [self.store.stand(&standing), self.store.write_ledger(&self.ledger)];
         for error in noted.into_iter().filter_map(Result::err) {
@@ -283,7 +283,8 @@ impl Generations {
             Turn::Back(why) => self.ledger.roll_back(number, why, pending),
         }
         let (boot_id, config) = (self.boot_id.clone(), self.config().to_owned());
-        let noted = self.note(Standing { boot_id, config, generation, fallback });
+        let state_dir = self.store.state_dir();
+        let noted = self.note(Standing { boot_id, config, state_dir, generation, fallback });
         if let Err(error) = noted {
             self.cancel(begun);
             return Err(error);
@@ -319,7 +320,7 @@ impl Generations {
     /// The generation in force comes out and `to` goes in, which the network is already made from.
     pub fn revert(&mut self, to: Generation, why: &str) -> Result<(), SysError> {
         let (boot_id, config) = (self.boot_id.clone(), self.config().to_owned());
-        let standing = Standing { boot_id, config, generation: to, fallback: None };
+        let standing = Standing { boot_id, config, state_dir: self.store.state_dir(), generation: to, fallback: None };
         self.store.stand(&standing)?;
         self.ledger.revert(standing.generation.number, why);
         self.standing = Some(standing);

@@ -86,5 +86,6 @@ fn prepare_as_running(path: &Path, sources: fn() -> Sources) -> Result<Prepared,
     let layout = Layout::new(config::run_dir(&text), config::state_dir(&text));
     let standing = boot_id().ok().and_then(|boot_id| Store::new(&layout).standing(&boot_id).ok()?.0);
     let named = standing.as_ref().map_or(path, |standing| standing.config.as_path());
-    Ok(prepare_from(Reading { named, sources: sources(), ..Reading::of(path) })?)
+    let state_dir = standing.as_ref().and_then(|standing| standing.state_dir.as_deref());
+    Ok(prepare_from(Reading { named, sources: sources(), state_dir, ..Reading::of(path) })?)
 }

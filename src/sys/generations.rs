@@ -50,6 +50,11 @@ impl Store {
         Self { layout: layout.clone() }
     }
 
+    /// The state directory.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        Some(self.layout.state_dir.clone())
+    }
+
     /// The ledger; a new one where there is none, or where it is damaged, which the second value says.
     pub fn ledger(&self) -> Result<(Ledger, Option<Damage>), SysError> {
         let path = self.layout.generations().join(LEDGER);
@@ -271,6 +276,7 @@ mod tests {
         let standing = Standing {
             boot_id: "a".to_owned(),
             config: "/etc/rdsup/rdsup.toml".into(),
+            state_dir: store.state_dir(),
             generation: generation(1, 1),
             fallback: None,
         };
