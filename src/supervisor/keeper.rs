@@ -91,13 +91,16 @@ pub struct Keeper {
     pub(super) layout: Layout,
     /// What should be there: empty before the first apply and after the teardown.
     pub(super) desired: Desired,
+    /// When what is remembered could not be written again, if the last time it could not.
+    pub(super) notes_failed: Option<Instant>,
 }
 
 impl Keeper {
     /// A keeper that wants nothing yet.
     pub fn new(machine: Arc<Machine>, layout: Layout) -> Self {
         let processes = Processes::new(machine.clone(), layout.clone());
-        Self { machine, layout, processes, repairs: Repairs::default(), desired: Desired::default() }
+        let (repairs, desired) = (Repairs::default(), Desired::default());
+        Self { machine, layout, processes, repairs, desired, notes_failed: None }
     }
 
     /// The machine.
@@ -232,6 +235,9 @@ impl Keeper {
                     }
                 }
                 Stage::Tighten => self.tighten(domains, &mut outcome).await?,
+                Stage::Notes => {
+                    Box::pin(self.note_again(domains.into_values().flatten().collect(), &mut outcome)).await;
+                }
                 _ => apply::stage(&self.machine, stage, domains, &mut outcome).await,
             }
             if stage == Stage::Namespaces {
@@ -301,6 +307,20 @@ impl Keeper {
         Err(KeepError::Filters(std::mem::take(&mut outcome.failed)))
     }
 
+    /// Writes again what is remembered and was lost. The network does without: where that cannot be it is told, and tried later.
+    async fn note_again(&mut self, steps: Vec<Step>, outcome: &mut Outcome) {
+        self.notes_failed = None;
+        for step in steps {
+            match Hands::execute(&*self.machine, &step).await {
+                Ok(()) => outcome.done += 1,
+                Err(error) => {
+                    tracing::warn!(domain = %step.domain, "what is remembered is not kept there: {error}");
+                    self.notes_failed = Some(Instant::now());
+                }
+            }
+        }
+    }
+
     /// A domain whose filter is gone and cannot be loaded loses its links and its interfaces rather than be open. One whose new
     /// filter cannot be loaded has its old one, and whatever was stacked on it.
     async fn quarantine(&self, outcome: &Outcome, observed: &Observed) {
@@ -325,7 +345,7 @@ impl Keeper {
                 for conflict in conflicts {
                     applied.problem(&conflict.domain(), repair::in_the_way(&conflict));
                 }
-                for step in rest.steps() {
+                for (_, step) in rest.steps.iter().filter(|(stage, _)| *stage != Stage::Notes) {
                     let is_daemon = matches!(step.action, Action::StartDaemon { .. });
                     // A daemon that is being restarted is reported by its own state.
                     if !is_daemon && !applied.problems.contains_key(&step.domain) {

@@ -1,6 +1,7 @@
 //! Bringing the machine back to what it should be, around whatever stands in the way, and remembering what was found.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,12 +9,15 @@ use super::keeper::{Applied, KeepError, Keeper, Reason};
 use super::prepare::Prepared;
 use crate::control::Repair;
 use crate::model::{DomainName, InterfaceName};
-use crate::plan::{Action, Conflict, DesiredInterface, InterfaceKind, Missing, Plan, found, plan_around};
+use crate::plan::{Action, Conflict, DesiredInterface, InterfaceKind, Missing, Plan, Stage, Step, found, plan_around};
 use crate::sys::fault;
 
 /// How many repairs are remembered, and for how long.
 const REMEMBERED: usize = 10;
 const FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long what could not be written again waits for the next attempt.
+const NOTES_AGAIN: Duration = Duration::from_mins(1);
 
 /// What came of a repair.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +67,9 @@ impl Keeper {
         let observed = self.observe(&desired).await?;
         let (mut todo, conflicts) = plan_around(&desired, &observed, &self.layout);
         self.leave_to_supervision(&mut todo);
+        let notes = self.take_notes(&mut todo);
         let found = found(&todo, &observed);
+        todo.steps.extend(notes);
         // What was found in its domain is why a step is taken, where the plan has no nearer reason.
         for (_, step) in &mut todo.steps {
             let words = found.get(&step.domain).map(|found| found.join("; "));
@@ -108,6 +114,15 @@ impl Keeper {
             wanted.interfaces.iter().filter(move |(_, interface)| matters(interface))
         });
         all.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes away what is written again after it could not be: that is no news, and not worth trying at every turn. What is to be
+    /// tried all the same is the answer.
+    fn take_notes(&self, todo: &mut Plan) -> Vec<(Stage, Step)> {
+        let Some(failed) = self.notes_failed else { return Vec::new() };
+        let (notes, rest) = std::mem::take(&mut todo.steps).into_iter().partition(|(stage, _)| *stage == Stage::Notes);
+        todo.steps = rest;
+        if failed.elapsed() < NOTES_AGAIN { Vec::new() } else { notes }
     }
 
     /// A daemon that was lost is started again by its own machine, at the time that this sees fit.

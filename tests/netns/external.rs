@@ -192,6 +192,21 @@ fn an_interface_is_given_back_as_it_was_though_the_state_directory_or_the_run_di
         });
         assert!(words(records).into_iter().all(|file| mode(file) == "600:0\n"));
     }
+    // Where it cannot be kept the network does without, and it comes as soon as it can.
+    let problems = || machine.rdsup("status").stdout.split("PROBLEMS").nth(1).unwrap_or_default().to_owned();
+    let usual = problems();
+    machine.unattended();
+    machine.sh("rm -rf /var/lib/rdsup; echo text >/var/lib/rdsup");
+    let said = machine.rdsup("start --detach");
+    assert!(
+        said.stderr.contains("what is remembered is not kept there: cannot write /var/lib/rdsup/interfaces/"),
+        "{said}"
+    );
+    assert_eq!(problems(), usual);
+    machine.unattended();
+    machine.line("rm /var/lib/rdsup");
+    machine.rdsup("start --detach").ok();
+    assert!(words(records).into_iter().all(|file| mode(file) == "600:0\n"));
     machine.unattended();
     for lost in ["/var/lib/rdsup", "/run/rdsup/interface.up0.json"] {
         machine.line(&format!("rm -rf {lost}"));
