@@ -9,8 +9,9 @@ use super::resets::{self, foresee};
 use super::sources::Sources;
 use super::validate::validate;
 use crate::config;
-use crate::plan::{Layout, Observed, Plan, Reset, plan};
+use crate::plan::{Layout, Observed, Plan, Reset, Stage, plan};
 use crate::sys::generations::Store;
+use crate::sys::lock::RunDirLock;
 use crate::sys::process::boot_id;
 use crate::sys::{Machine, privilege};
 
@@ -40,7 +41,11 @@ pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
     let limits = validate(&prepared).await?;
     let layout = &prepared.layout;
     if privilege::require().is_ok() {
-        let seen = seen_by(&Machine::open(&layout.run_dir, &layout.state_dir)?, &prepared).await?;
+        let mut seen = seen_by(&Machine::open(&layout.run_dir, &layout.state_dir)?, &prepared).await?;
+        // A supervisor that runs sees to its notes by itself, also to those that cannot be written at the moment.
+        if RunDirLock::holder(&layout.run_dir).is_some() {
+            seen.plan.steps.retain(|(stage, _)| *stage != Stage::Notes);
+        }
         return Ok(Outlook { limits, ..seen });
     }
     let words = "without root the machine cannot be looked at: this is the plan for one where nothing runs yet";

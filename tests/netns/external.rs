@@ -203,6 +203,7 @@ fn an_interface_is_given_back_as_it_was_though_the_state_directory_or_the_run_di
         "{said}"
     );
     assert_eq!(problems(), usual);
+    assert!(machine.plan().contains("nothing to do"), "a plan lists what the supervisor sees to");
     machine.unattended();
     machine.line("rm /var/lib/rdsup");
     machine.rdsup("start --detach").ok();
