@@ -20,6 +20,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::model::{DaemonKind, Program};
+use crate::plan::Layout;
 
 /// How a daemon is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +43,7 @@ pub struct Place {
 impl Place {
     /// The files of `kind` in a domain's run directory.
     pub fn in_directory(kind: DaemonKind, directory: &Path) -> Self {
-        if kind == DaemonKind::Frr {
-            // The directory of the sockets belongs to FRR's user, which must not be able to replace its configuration.
-            return Self { config: directory.join("bgpd.conf"), socket: directory.join("frr/bgpd.vty") };
-        }
-        let file = |ending: &str| directory.join(format!("{}.{ending}", kind.as_str()));
-        Self { config: file("conf"), socket: file("ctl") }
+        Self { config: Layout::config_in(directory, kind), socket: Layout::socket_in(directory, kind) }
     }
 }
 

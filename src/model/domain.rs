@@ -142,6 +142,11 @@ impl DaemonName {
     pub fn new(domain: &DomainName, program: Program) -> Self {
         Self { domain: domain.clone(), program }
     }
+
+    /// Every program that a domain may have, whichever daemon is its own.
+    pub fn all_of(domain: &DomainName) -> [Self; Program::ALL.len()] {
+        Program::ALL.map(|program| Self::new(domain, program))
+    }
 }
 
 /// An address family.

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use super::FileOwner;
 use crate::model::{DaemonKind, DaemonName, DomainName, InterfaceName, Link, Program};
 
+/// The directory of FRR's sockets in that of a domain. It belongs to FRR's user, which must not be able to replace its
+/// configuration, so that lies beside it.
+const FRR_SOCKETS: &str = "frr";
+
 /// The run directory and the state directory, and what is in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -54,7 +58,7 @@ impl Layout {
     pub fn hallmark(&self, name: &DaemonName) -> (&'static str, PathBuf) {
         match name.program {
             Program::Bird => ("-s", self.socket(&name.domain, DaemonKind::Bird)),
-            Program::Zebra | Program::Bgpd => ("--vty_socket", self.domain_dir(&name.domain).join("frr")),
+            Program::Zebra | Program::Bgpd => ("--vty_socket", self.domain_dir(&name.domain).join(FRR_SOCKETS)),
         }
     }
 
@@ -85,15 +89,24 @@ impl Layout {
 
     /// The configuration of a domain's daemon.
     pub fn daemon_config(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
+        Self::config_in(&self.domain_dir(domain), daemon)
+    }
+
+    /// The same in a directory that is a domain's.
+    pub fn config_in(directory: &Path, daemon: DaemonKind) -> PathBuf {
         let name = daemon.programs().last().map_or("none", |program| program.as_str());
-        self.domain_dir(domain).join(format!("{name}.conf"))
+        directory.join(format!("{name}.conf"))
     }
 
     /// The control socket of a domain's daemon.
     pub fn socket(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
-        let directory = self.domain_dir(domain);
+        Self::socket_in(&self.domain_dir(domain), daemon)
+    }
+
+    /// The same in a directory that is a domain's.
+    pub fn socket_in(directory: &Path, daemon: DaemonKind) -> PathBuf {
         match daemon {
-            DaemonKind::Frr => directory.join("frr/bgpd.vty"),
+            DaemonKind::Frr => directory.join(FRR_SOCKETS).join("bgpd.vty"),
             DaemonKind::Bird | DaemonKind::None => directory.join(format!("{}.ctl", daemon.as_str())),
         }
     }

@@ -7,7 +7,7 @@ use super::planner::Planner;
 use super::stages::Stage;
 use super::step::Action;
 use super::{DesiredDomain, LINK_GROUP, Layout};
-use crate::model::{DaemonName, DomainName, InterfaceName, Origin, Program};
+use crate::model::{DaemonName, DomainName, InterfaceName, Origin};
 
 impl<'a> Planner<'a> {
     /// Interfaces of ours that nothing asks for any more.
@@ -185,7 +185,7 @@ impl<'a> Planner<'a> {
         }
         if seen.directory {
             // The directory last: by that a domain is found whose removal was cut short.
-            let outputs = Program::ALL.map(|program| self.layout.output(&DaemonName::new(name, program)));
+            let outputs = DaemonName::all_of(name).map(|program| self.layout.output(&program));
             for path in outputs.into_iter().chain([self.layout.domain_dir(name)]) {
                 self.push(Stage::RemoveDomains, name, none, Action::RemovePath { path });
             }

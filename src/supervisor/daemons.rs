@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::apply::FailedStep;
 use super::keeper::{Applied, Keeper};
 use super::processes::Processes;
-use crate::model::{DaemonName, DomainName, Program};
+use crate::model::{DaemonName, DomainName};
 use crate::plan::{Action, Desired, Observed, Step};
 use crate::sys::fault;
 
@@ -27,8 +27,7 @@ impl Keeper {
         if fault::is_off("adoption") {
             return;
         }
-        let programs = observed.domains.keys().flat_map(|domain| Program::ALL.map(|it| DaemonName::new(domain, it)));
-        for name in programs {
+        for name in observed.domains.keys().flat_map(DaemonName::all_of) {
             if self.processes.knows(&name) {
                 continue;
             }
@@ -78,7 +77,7 @@ impl Keeper {
 
     /// Daemons of these domains that nobody watches would be in the way of new ones. Answers with the domains that had one.
     pub(super) async fn end_strays(&self, domains: impl Iterator<Item = &DomainName>) -> BTreeSet<DomainName> {
-        let programs = domains.flat_map(|domain| Program::ALL.map(|program| DaemonName::new(domain, program)));
+        let programs = domains.flat_map(DaemonName::all_of);
         let unwatched: BTreeSet<DaemonName> = programs.filter(|name| !self.processes.has_process(name)).collect();
         if unwatched.is_empty() {
             return BTreeSet::new();

@@ -26,7 +26,7 @@ use super::validate::validate_on;
 use super::{logging, report};
 use crate::control::access::AccessRules;
 use crate::control::{CallError, Server, What, group_id};
-use crate::model::{DaemonName, Program};
+use crate::model::DaemonName;
 use crate::plan::{FileOwner, Layout};
 use crate::sys::files::{self, Owners};
 use crate::sys::generations::Store;
@@ -197,8 +197,7 @@ pub async fn tear_down(layout: &Layout, verbosity: logging::Verbosity) -> Result
     let machine = Arc::new(Machine::open(&layout.run_dir, &layout.state_dir)?);
     // Nor is there a record of their daemons.
     let lost = machine.find_lost_domains().await?;
-    let programs = lost.iter().flat_map(|domain| Program::ALL.map(|program| DaemonName::new(domain, program)));
-    machine.end_strays(programs.collect()).await?;
+    machine.end_strays(lost.iter().flat_map(DaemonName::all_of).collect()).await?;
     let mut keeper = Keeper::new(machine, layout.clone());
     let applied = keeper.tear_down().await?;
     if let Some(words) = report::left_over(&applied) {

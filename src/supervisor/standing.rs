@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{DaemonName, DomainName, Program};
+use crate::model::{DaemonName, DomainName};
 use crate::plan::Layout;
 use crate::sys::Machine;
 use crate::sys::generations::Store;
@@ -29,10 +29,7 @@ pub fn standing(layout: &Layout) -> Option<Standing> {
         return None;
     }
     let noted = boot_id().ok().and_then(|boot_id| Store::new(layout).standing(&boot_id).ok()?.0);
-    let runs = |domain: &&DomainName| {
-        let names = Program::ALL.map(|program| DaemonName::new(domain, program));
-        names.iter().any(|name| machine.runs_daemon(name))
-    };
+    let runs = |domain: &&DomainName| DaemonName::all_of(domain).iter().any(|name| machine.runs_daemon(name));
     let daemons = domains.iter().filter(runs).count();
     Some(Standing { generation: noted.map(|standing| standing.generation.number), domains, daemons })
 }

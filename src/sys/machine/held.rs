@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Machine;
 use super::records::{self, NamespaceRecord};
-use crate::model::{DaemonName, DomainName, Program};
+use crate::model::{DaemonName, DomainName};
 use crate::plan::Layout;
 use crate::sys::netns::Namespace;
 use crate::sys::nft;
@@ -42,8 +42,7 @@ impl Machine {
     }
 
     fn of_daemon(&self, domain: &DomainName) -> Option<Namespace> {
-        let mut records =
-            Program::ALL.iter().filter_map(|program| self.recorded_daemon(&DaemonName::new(domain, *program)));
+        let mut records = DaemonName::all_of(domain).into_iter().filter_map(|name| self.recorded_daemon(&name));
         let record = records.next()?;
         // While its pidfd is open and says that it lives, the number is that process's.
         let process = Process::adopt(&record).ok()??;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
-use crate::model::{DaemonName, DomainName, InterfaceName, Program};
+use crate::model::{DaemonName, DomainName, InterfaceName};
 use crate::sys::process::ProcessRecord;
 use crate::sys::{SysError, fault, files};
 
@@ -92,7 +92,7 @@ impl Machine {
 
     /// Whether any process of a routing daemon was recorded for a domain.
     pub(super) fn has_recorded_daemon(&self, domain: &DomainName) -> bool {
-        Program::ALL.iter().any(|program| self.recorded_daemon(&DaemonName::new(domain, *program)).is_some())
+        DaemonName::all_of(domain).iter().any(|name| self.recorded_daemon(name).is_some())
     }
 
     fn daemon_record(&self, name: &DaemonName) -> PathBuf {

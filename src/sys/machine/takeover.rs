@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Machine;
 use super::records::{self, NamespaceRecord};
-use crate::model::{DaemonName, DomainName, Program};
+use crate::model::{DaemonName, DomainName};
 use crate::sys::SysError;
 use crate::sys::netns::Namespace;
 use crate::sys::process::{Process, ProcessRecord};
@@ -42,7 +42,7 @@ impl Machine {
     /// Whether the end of the domain's daemon is known.
     pub fn has_ended_daemon(&self, domain: &DomainName) -> bool {
         let held = self.held();
-        Program::ALL.iter().any(|program| held.ended.contains_key(&DaemonName::new(domain, *program)))
+        DaemonName::all_of(domain).iter().any(|name| held.ended.contains_key(name))
     }
 
     /// The daemon of this record, if it is known to be over. It is told of once.
