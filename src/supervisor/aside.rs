@@ -15,8 +15,10 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::prepare::PrepareError;
-use super::sources::read_regular;
+use super::kept::prepare_generation;
+use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
+use super::sources::{Sources, read_regular};
+use crate::history::Generation;
 use crate::sys::digest;
 
 /// How long a file is waited for when somebody only wants to know whether it differs from what runs.
@@ -78,6 +80,30 @@ impl Aside {
                 Err(late(words))
             }
         }
+    }
+}
+
+impl Aside {
+    /// Reads a file that is to run. `named` and `state_dir` are those of [`Reading`].
+    pub async fn prepare(&self, file: &Path, named: &Path, state_dir: Option<&Path>) -> Result<Prepared, PrepareError> {
+        let (path, named, state_dir) = (file.to_owned(), named.to_owned(), state_dir.map(Path::to_owned));
+        let prepare = move || {
+            let (sources, state_dir) = (Sources::regular_files(), state_dir.as_deref());
+            prepare_from(Reading { named: &named, sources, state_dir, ..Reading::of(&path) })
+        };
+        self.read(file, prepare).await?
+    }
+
+    /// Reads a generation again. Its texts are at hand, but the passwords are in files.
+    pub async fn prepare_again(
+        &self,
+        generation: &Generation,
+        named: &Path,
+        state_dir: Option<&Path>,
+    ) -> Result<Prepared, PrepareError> {
+        let (kept, named, state_dir) = (generation.clone(), named.to_owned(), state_dir.map(Path::to_owned));
+        let prepare = move || prepare_generation(&kept, &named, state_dir.as_deref());
+        self.read(&generation.file, prepare).await?
     }
 }
 

@@ -11,13 +11,11 @@ use super::aside::Aside;
 use super::failure::{RunError, WHAT_IS_KEPT, told};
 use super::generations::{Begun, Read, Turn};
 use super::keeper::Applied;
-use super::kept::prepare_generation;
 use super::outlook::announcement;
-use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
+use super::prepare::{PrepareError, Prepared};
 use super::report;
 use super::requests::Command;
 use super::run::Loop;
-use super::sources::Sources;
 use super::validate::validate_on;
 use crate::control::access::AccessRules;
 use crate::control::{CallError, Change, Progress, ResetReport, group_id};
@@ -89,12 +87,7 @@ pub fn reader() -> (mpsc::UnboundedSender<ToRead>, mpsc::Receiver<HasRead>) {
     tokio::spawn(async move {
         let aside = Aside::new(1, READ_WITHIN);
         while let Some(of) = orders.recv().await {
-            let (file, named, state_dir) = (of.file.clone(), of.named.clone(), of.state_dir.clone());
-            let prepare = move || {
-                let (sources, state_dir) = (Sources::regular_files(), state_dir.as_deref());
-                prepare_from(Reading { named: &named, sources, state_dir, ..Reading::of(&file) })
-            };
-            let prepared = aside.read(&of.file, prepare).await.and_then(|prepared| prepared);
+            let prepared = aside.prepare(&of.file, &of.named, of.state_dir.as_deref()).await;
             if read.send(HasRead { of, prepared }).await.is_err() {
                 return;
             }
@@ -346,7 +339,8 @@ impl Loop {
 
     /// As it was read the last time, where it can be read no more: a password's file may be gone.
     async fn prepare_as_before(&self, generation: &Generation) -> Result<Prepared, RunError> {
-        let error = match self.prepare_again(generation).await {
+        let (named, state_dir) = (self.generations.config(), self.options.state_dir.as_deref());
+        let error = match self.aside.prepare_again(generation, named, state_dir).await {
             Ok(prepared) => return Ok(prepared),
             Err(error) => error,
         };
@@ -355,16 +349,8 @@ impl Loop {
                 tracing::warn!("generation {} as it was before: {error}", generation.number);
                 Ok(before.clone())
             }
-            _ => Err(error),
+            _ => Err(error.into()),
         }
-    }
-
-    /// Reads a generation again. Its texts are at hand, but the passwords are in files.
-    async fn prepare_again(&self, generation: &Generation) -> Result<Prepared, RunError> {
-        let (named, state_dir) = (self.generations.config().to_owned(), self.options.state_dir.clone());
-        let (file, generation) = (generation.file.clone(), generation.clone());
-        let prepare = move || prepare_generation(&generation, &named, state_dir.as_deref());
-        Ok(self.aside.read(&file, prepare).await??)
     }
 
     /// Answers with what ran until now.

@@ -140,6 +140,9 @@ impl Generations {
         if let Some(pending) = self.ledger.pending.clone() {
             self.ledger.revert(pending.previous, "not confirmed before the network went down");
         }
+        if self.ledger.reverted.is_empty() {
+            return Opening::File;
+        }
         let Some(file) = read_file().await else { return Opening::File };
         let is_file = |number: &u64| self.store.read(*number).ok().flatten().is_some_and(|it| it.snapshot == file);
         let out = self.ledger.reverted.iter().find(|(number, _)| is_file(number));
@@ -232,14 +235,13 @@ impl Generations {
     /// The network is made from this generation.
     pub fn stand_on(&mut self, generation: Generation) {
         self.ledger.agree_with(generation.number);
-        let (boot_id, config) = (self.boot_id.clone(), self.config().to_owned());
-        let noted = self.standing.take().filter(|it| it.generation == generation).and_then(|it| it.fallback);
+        let noted = self.standing.as_ref().filter(|it| it.generation == generation).and_then(|it| it.fallback.clone());
         // Where the note in the run directory was lost, the ledger still knows what waits.
         let fallback = noted.or_else(|| {
             let pending = self.ledger.pending.clone().filter(|pending| pending.number == generation.number)?;
             Some(Fallback { generation: self.store.read(pending.previous).ok()??, pending })
         });
-        let standing = Standing { boot_id, config, state_dir: self.store.state_dir(), generation, fallback };
+        let standing = self.standing_on(generation, fallback);
         self.standing = Some(standing.clone());
         let noted = [self.store.stand(&standing), self.store.write_ledger(&self.ledger)];
         for error in noted.into_iter().filter_map(Result::err) {
@@ -282,9 +284,7 @@ impl Generations {
             Turn::Forth(_) => self.ledger.enter(number, pending),
             Turn::Back(why) => self.ledger.roll_back(number, why, pending),
         }
-        let (boot_id, config) = (self.boot_id.clone(), self.config().to_owned());
-        let state_dir = self.store.state_dir();
-        let noted = self.note(Standing { boot_id, config, state_dir, generation, fallback });
+        let noted = self.note(self.standing_on(generation, fallback));
         if let Err(error) = noted {
             self.cancel(begun);
             return Err(error);
@@ -319,8 +319,7 @@ impl Generations {
 
     /// The generation in force comes out and `to` goes in, which the network is already made from.
     pub fn revert(&mut self, to: Generation, why: &str) -> Result<(), SysError> {
-        let (boot_id, config) = (self.boot_id.clone(), self.config().to_owned());
-        let standing = Standing { boot_id, config, state_dir: self.store.state_dir(), generation: to, fallback: None };
+        let standing = self.standing_on(to, None);
         self.store.stand(&standing)?;
         self.ledger.revert(standing.generation.number, why);
         self.standing = Some(standing);
@@ -329,6 +328,12 @@ impl Generations {
             tracing::error!("it is not noted which generation came out: {error}");
         }
         Ok(())
+    }
+
+    /// The note of a network that is made from this generation.
+    fn standing_on(&self, generation: Generation, fallback: Option<Fallback>) -> Standing {
+        let (boot_id, config) = (self.boot_id.clone(), self.config().to_owned());
+        Standing { boot_id, config, state_dir: Some(self.store.state_dir().to_owned()), generation, fallback }
     }
 
     /// Writes both notes, that in the run directory first: it decides.

@@ -7,8 +7,8 @@ use super::aside::Aside;
 use super::failure::RunError;
 use super::generations::{Generations, Opening, Read};
 use super::keeper::{Applied, Keeper};
-use super::kept::{prepare_generation, stands};
-use super::prepare::{PrepareError, Prepared, Reading, prepare_from};
+use super::kept::stands;
+use super::prepare::{PrepareError, Prepared};
 use super::run::Options;
 use super::sources::Sources;
 use crate::config;
@@ -54,14 +54,7 @@ pub async fn open(options: &Options, aside: &Aside) -> Result<Opened, RunError> 
     let state_dir = options.state_dir.clone().unwrap_or_else(|| config::state_dir(&text));
     let layout = Layout::new(config::run_dir(&text), state_dir);
     let (mut generations, mut words) = Generations::open(&layout, &options.config)?;
-    let read = async || -> Result<Prepared, PrepareError> {
-        let (config, state_dir) = (options.config.clone(), options.state_dir.clone());
-        let prepare = move || {
-            let (sources, state_dir) = (Sources::regular_files(), state_dir.as_deref());
-            prepare_from(Reading { sources, state_dir, ..Reading::of(&config) })
-        };
-        aside.read(&options.config, prepare).await?
-    };
+    let read = || aside.prepare(&options.config, &options.config, options.state_dir.as_deref());
     let stands = Machine::open(&layout.run_dir, &layout.state_dir).is_ok_and(|machine| stands(&machine));
     let opening = if options.apply {
         Opening::File
@@ -99,10 +92,8 @@ pub async fn open(options: &Options, aside: &Aside) -> Result<Opened, RunError> 
             generation
         }
     };
-    let (kept, named, state_dir) = (generation.clone(), generations.config().to_owned(), options.state_dir.clone());
-    let prepare = move || prepare_generation(&kept, &named, state_dir.as_deref());
-    let prepared = aside.read(&generation.file, prepare).await.and_then(|prepared| prepared);
-    let prepared = match prepared {
+    let (named, state_dir) = (generations.config(), options.state_dir.as_deref());
+    let prepared = match aside.prepare_again(&generation, named, state_dir).await {
         Err(error) if stands => return Err(unusable(&generation, error)),
         prepared => prepared?,
     };

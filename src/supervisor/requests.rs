@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::aside::Aside;
 use super::commands::Asked;
 use super::events::Events;
+use super::failure::{RunError, told};
 use super::generations::Generations;
 use super::keeper::{Applied, Keeper};
 use super::kept::history;
@@ -250,8 +251,7 @@ impl Handler for Requests {
                     let store = Store::new(&self.view().layout);
                     match store.read(number).map_err(CallError::failed)? {
                         Some(generation) => Ok(Reply::Generation(Box::new(generation))),
-                        None => Err(CallError::invalid(format!("generation {number} is not kept"))
-                            .hint("rdsup history shows what is kept")),
+                        None => Err(told(RunError::NotKept(number))),
                     }
                 }
                 Request::Stop { keep } => {

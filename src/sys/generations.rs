@@ -51,8 +51,8 @@ impl Store {
     }
 
     /// The state directory.
-    pub fn state_dir(&self) -> Option<PathBuf> {
-        Some(self.layout.state_dir.clone())
+    pub fn state_dir(&self) -> &Path {
+        &self.layout.state_dir
     }
 
     /// The ledger; a new one where there is none, or where it is damaged, which the second value says.
@@ -276,7 +276,7 @@ mod tests {
         let standing = Standing {
             boot_id: "a".to_owned(),
             config: "/etc/rdsup/rdsup.toml".into(),
-            state_dir: store.state_dir(),
+            state_dir: Some(store.state_dir().to_owned()),
             generation: generation(1, 1),
             fallback: None,
         };
