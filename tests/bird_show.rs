@@ -1,29 +1,18 @@
 //! BIRD's own answers, recorded, against what is read from them.
 
+mod recorded;
+
 use rdsup::daemons::Peers;
 use rdsup::daemons::bird::{parse_routes, parse_sessions};
 
-/// Compares with `tests/cases/bird/NAME.json`; `UPDATE_GOLDEN=1` writes it instead.
-fn assert_golden(name: &str, found: &impl serde::Serialize) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/bird").join(format!("{name}.json"));
-    let found = serde_json::to_string_pretty(found).expect("answers are serialisable") + "\n";
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        #[expect(clippy::disallowed_methods, reason = "a test writes its own golden file")]
-        std::fs::write(&path, &found).expect("the golden file is writable");
-    }
-    let wanted = std::fs::read_to_string(&path).expect("the golden file is there; UPDATE_GOLDEN=1 writes it");
-    assert_eq!(found, wanted, "{name}; UPDATE_GOLDEN=1 rewrites it");
-}
+use crate::recorded::Recorded;
 
-fn recorded(name: &str) -> String {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/bird").join(format!("{name}.txt"));
-    std::fs::read_to_string(path).expect("the recording is there")
-}
+const RECORDED: Recorded = Recorded("bird");
 
 #[test]
 fn show_protocols_all_is_read_as_sessions() {
     let peers = Peers::from([("rd-b".to_owned(), "beta".to_owned())]);
-    let sessions = parse_sessions(&recorded("show_protocols_all"), &peers).expect("it is the protocol");
+    let sessions = parse_sessions(&RECORDED.text("show_protocols_all"), &peers).expect("it is the protocol");
     assert_eq!(
         sessions.iter().map(|session| session.name.as_str()).collect::<Vec<_>>(),
         ["rd-b", "rd-dead", "isp", "wrong"]
@@ -33,7 +22,7 @@ fn show_protocols_all_is_read_as_sessions() {
         assert!(sessions[0].is_called(name), "{name}");
     }
     assert_eq!(sessions[3].last_error.as_deref(), Some("BGP Error: Bad peer AS"));
-    assert_golden("show_protocols_all", &sessions);
+    RECORDED.assert_golden("show_protocols_all", &sessions);
 }
 
 #[test]
@@ -71,14 +60,14 @@ fn announcements_that_a_filter_refused_are_counted_although_bird_keeps_none() {
 
 #[test]
 fn show_route_all_is_read_as_routes() {
-    let routes = parse_routes(&recorded("show_route_all")).expect("it is the protocol");
+    let routes = parse_routes(&RECORDED.text("show_route_all")).expect("it is the protocol");
     assert_eq!(routes.len(), 7);
-    assert_golden("show_route_all", &routes);
+    RECORDED.assert_golden("show_route_all", &routes);
 }
 
 #[test]
 fn a_single_route_has_all_its_attributes() {
-    let routes = parse_routes(&recorded("show_route_for")).expect("it is the protocol");
+    let routes = parse_routes(&RECORDED.text("show_route_for")).expect("it is the protocol");
     let bgp = routes[0].bgp.as_ref().expect("it came by BGP");
     assert_eq!(bgp.as_path, "65002");
     assert_eq!(bgp.communities, ["(65002,7)", "(65002,1,2)"]);

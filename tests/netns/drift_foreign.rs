@@ -88,10 +88,9 @@ fn a_foreign_namespace_under_a_domains_name_is_told_and_keeps_no_other_from_bein
     machine.assert_converged();
 }
 
-#[test]
-fn a_foreign_interface_under_a_links_name_is_told_and_the_link_comes_when_it_has_gone() {
-    let machine = Machine::demo();
-    let before = identity(&machine, &OTHERS);
+/// Puts a bridge where the link of private to internet was, and waits until that is told.
+#[track_caller]
+pub fn put_in_the_way(machine: &Machine) {
     machine.write(
         "/run/batch",
         "link set rd-internet down\nlink set rd-internet name other\nlink add rd-internet type bridge\n",
@@ -100,6 +99,13 @@ fn a_foreign_interface_under_a_links_name_is_told_and_the_link_comes_when_it_has
     eventually(SOON, "it is told", || {
         machine.rdsup("status").stdout.contains("private: an interface rd-internet exists and rdsup did not make it")
     });
+}
+
+#[test]
+fn a_foreign_interface_under_a_links_name_is_told_and_the_link_comes_when_it_has_gone() {
+    let machine = Machine::demo();
+    let before = identity(&machine, &OTHERS);
+    put_in_the_way(&machine);
     machine.line("ip -n hostile address delete 10.66.0.1/32 dev lo");
     eventually(SOON, "another domain is repaired", || {
         machine.line("ip -n hostile -o address show dev lo").contains("10.66.0.1/32")

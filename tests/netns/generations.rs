@@ -12,7 +12,7 @@ fn sessions(machine: &Machine) -> Vec<String> {
 }
 
 /// The demonstration with ping allowed for guests: a change of policy, which one sees by a ping.
-fn with_ping() -> String {
+pub fn with_ping() -> String {
     DEMO.replace(r#"packets = ["tcp/80,443"]"#, r#"packets = ["tcp/80,443", "icmp"]"#)
 }
 
@@ -23,11 +23,11 @@ fn breaking(machine: &Machine) -> String {
     format!("[rdsup]\ntemplates = \"/srv/machine/templates\"\n{DEMO}")
 }
 
-fn pings(machine: &Machine) -> bool {
+pub fn pings(machine: &Machine) -> bool {
     machine.pings("hostile", "198.51.100.1")
 }
 
-fn in_force(machine: &Machine) -> u64 {
+pub fn in_force(machine: &Machine) -> u64 {
     let list: serde_json::Value = serde_json::from_str(&machine.rdsup("history --json").ok()).expect("JSON");
     let all = list.as_array().expect("a list");
     let one: Vec<u64> =

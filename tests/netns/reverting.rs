@@ -1,25 +1,10 @@
 //! What has to come back comes back, whatever stands in its way by then.
 
-use crate::machine::{DEMO, Machine, SOON, eventually, throughout};
-
 use std::time::Duration;
 
-/// The demonstration with ping allowed for guests.
-fn with_ping() -> String {
-    DEMO.replace(r#"packets = ["tcp/80,443"]"#, r#"packets = ["tcp/80,443", "icmp"]"#)
-}
-
-fn pings(machine: &Machine) -> bool {
-    machine.pings("hostile", "198.51.100.1")
-}
-
-fn in_force(machine: &Machine, number: u64) -> bool {
-    machine
-        .rdsup("history")
-        .ok()
-        .lines()
-        .any(|line| line.trim_start().starts_with(&number.to_string()) && line.contains("in force"))
-}
+use crate::drift_foreign::put_in_the_way;
+use crate::generations::{in_force, pings, with_ping};
+use crate::machine::{DEMO, Machine, SOON, eventually, throughout};
 
 /// A file that is sound, and of which the machine refuses a step: there is a directory where a file must be.
 fn failing(machine: &Machine) -> String {
@@ -39,7 +24,7 @@ fn while_something_waits_only_the_way_back_leads_out_of_it() {
         assert!(error.contains("generation 3 waits to be confirmed") && error.contains("rdsup confirm"), "{error}");
     }
     machine.rdsup("rollback 2").ok();
-    assert!(in_force(&machine, 2));
+    assert!(in_force(&machine) == 2);
     assert!(!machine.rdsup("status").stdout.contains("waits to be confirmed"));
 }
 
@@ -56,7 +41,7 @@ fn what_nobody_confirmed_comes_out_around_what_is_in_the_way() {
     assert!(machine.pings("internet", "192.168.0.1"), "it is not allowed");
     machine.line("ip netns add hostile");
     eventually(SOON, "the policy of generation 1 is back", || !machine.pings("internet", "192.168.0.1"));
-    eventually(SOON, "generation 1 is in force", || in_force(&machine, 1));
+    eventually(SOON, "generation 1 is in force", || in_force(&machine) == 1);
     let status = machine.rdsup("status");
     assert!(status.stdout.contains("a network namespace of that name exists") && status.code() == Some(3), "{status}");
     machine.line("ip netns delete hostile");
@@ -108,7 +93,7 @@ fn what_nobody_confirmed_comes_out_although_a_password_is_gone() {
     machine.configure(&edge.replace("198.51.100.0/24", "198.51.100.0/25"));
     machine.rdsup("apply --confirm 3s").ok();
     machine.line("rm /srv/machine/transit.key");
-    eventually(SOON, "generation 1 is in force", || in_force(&machine, 1));
+    eventually(SOON, "generation 1 is in force", || in_force(&machine) == 1);
     assert!(machine.sh("cat /run/rdsup/edge/bird.conf").contains("198.51.100.0/24"));
     assert!(machine.sh("cat /run/rdsup/edge/bird.conf").contains("s3cret words"), "the password is as it was");
 }
@@ -119,7 +104,7 @@ fn a_state_directory_that_cannot_be_written_keeps_nothing_in_force_that_nobody_c
     machine.configure(&with_ping());
     machine.rdsup("apply --confirm 3s").ok();
     machine.sh("mount --bind /var/lib/rdsup /var/lib/rdsup; mount -o remount,bind,ro /var/lib/rdsup");
-    eventually(SOON, "generation 1 is in force", || in_force(&machine, 1));
+    eventually(SOON, "generation 1 is in force", || in_force(&machine) == 1);
     assert!(!pings(&machine));
     machine.line("umount /var/lib/rdsup");
     // Another change fails, and what was before comes back: that is generation 1.
@@ -133,14 +118,7 @@ fn a_state_directory_that_cannot_be_written_keeps_nothing_in_force_that_nobody_c
 #[test]
 fn a_change_that_fails_while_something_is_in_the_way_is_taken_back_and_never_repaired_towards() {
     let machine = Machine::demo();
-    machine.write(
-        "/run/batch",
-        "link set rd-internet down\nlink set rd-internet name other\nlink add rd-internet type bridge\n",
-    );
-    machine.line("ip -n private -batch /run/batch");
-    eventually(SOON, "it is told", || {
-        machine.rdsup("status").stdout.contains("private: an interface rd-internet exists and rdsup did not make it")
-    });
+    put_in_the_way(&machine);
     // The change has a link of another name, so that nothing is in its way; going back there is.
     let file = failing(&machine).replacen(
         "between = [\"private\", \"internet\"]",
@@ -150,7 +128,7 @@ fn a_change_that_fails_while_something_is_in_the_way_is_taken_back_and_never_rep
     machine.configure(&file);
     let error = machine.rdsup("apply").refused(1);
     assert!(error.contains("not all of it could be taken back") && error.contains("rd-internet"), "{error}");
-    assert!(in_force(&machine, 1) && !pings(&machine), "the policy that came with it stays");
+    assert!(in_force(&machine) == 1 && !pings(&machine), "the policy that came with it stays");
     machine.sh("ip -n private link delete rd-internet; rm -r /run/rdsup/private/resolv.conf");
     machine.configure(DEMO);
     machine.rdsup("status --wait 30s").ok();
@@ -173,7 +151,7 @@ fn nothing_waits_for_longer_than_anybody_would() {
         assert!(answer.contains("nothing waits longer than 7 days"), "{answer}");
     }
     machine.rdsup("status").ok();
-    assert!(in_force(&machine, 1));
+    assert!(in_force(&machine) == 1);
 }
 
 #[test]
@@ -181,7 +159,7 @@ fn a_file_that_came_out_once_and_was_applied_by_hand_since_is_what_a_boot_starts
     let machine = Machine::demo();
     machine.configure(&with_ping());
     machine.rdsup("apply --confirm 1s").ok();
-    eventually(SOON, "generation 1 is in force", || in_force(&machine, 1));
+    eventually(SOON, "generation 1 is in force", || in_force(&machine) == 1);
     machine.rdsup("apply").ok();
     machine.configure(DEMO);
     machine.rdsup("apply").ok();
@@ -208,7 +186,7 @@ fn a_state_directory_that_is_lost_while_everything_runs_is_filled_again() {
     machine.configure(&with_ping());
     machine.rdsup("apply").ok();
     machine.line("rm -rf /var/lib/rdsup/generations");
-    eventually(SOON, "generation 2 is kept", || in_force(&machine, 2));
+    eventually(SOON, "generation 2 is kept", || in_force(&machine) == 2);
     assert!(machine.rdsup("log").ok().contains("no longer in the state directory"));
 }
 
