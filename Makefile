@@ -10,7 +10,7 @@ SYSTEMD_VERSION ?= $(shell systemctl --version 2>/dev/null | awk 'NR == 1 && $$2
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
 RUN_PACKAGES := bird2 nftables iproute2 iputils-ping procps util-linux
-TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp frr stayrtr faketime systemd
+TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp frr frr-rpki-rtrlib stayrtr faketime systemd
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit netns leaks faults soak bench build install uninstall packages test-packages

@@ -202,12 +202,14 @@ fn the_documentation_names_every_field_that_templates_see_and_no_other() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .filter(|name| !name.contains('/'))
         .collect();
+    let frr = [edge(), chain()].map(with_frr);
     let contexts: Vec<Value> = [edge(), host(), chain(), overlap()]
         .iter()
+        .chain(&frr)
         .flat_map(|network| network.domains.iter().map(|domain| context_of(network, domain).unwrap()))
         .collect();
     let mut seen = BTreeSet::new();
-    for root in contexts.iter().flat_map(|context| [&context["bird"], &context["nft"]]) {
+    for root in contexts.iter().flat_map(|context| [&context["bird"], &context["frr"], &context["nft"]]) {
         keys(root, &mut seen);
     }
     assert_eq!(documented, seen);

@@ -64,6 +64,14 @@ pub struct LinkEnd {
 }
 
 impl LinkEnd {
+    /// The fixed link-local address of the first or second end of a link: `fe80::1` or `fe80::2`, and with the number of the
+    /// link in it where FRR runs at either end, which tells its neighbors apart by their addresses alone.
+    pub fn fixed_link_local(mark: u32, first: bool, frr: bool) -> Ipv6Addr {
+        let [a, b, c, d] = if frr { mark.to_be_bytes() } else { [0; 4] };
+        let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        Ipv6Addr::new(0xfe80, 0, 0, 0, high, low, 0, if first { 1 } else { 2 })
+    }
+
     /// This end's address of a numbered link in the family of `v4`, if it has one.
     pub fn address(&self, v4: bool) -> Option<IpAddr> {
         self.addresses.iter().map(IpNet::addr).find(|address| address.is_ipv4() == v4)

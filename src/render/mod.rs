@@ -7,6 +7,7 @@
 mod bird;
 pub mod context;
 mod error;
+pub mod frr;
 mod nft;
 mod quote;
 mod secrets;
@@ -36,8 +37,10 @@ pub struct Rendered {
 pub struct RenderedDomain {
     /// The packet filter, for `nft -f`.
     pub filter: String,
-    /// The daemon's configuration; none if the domain has no daemon.
+    /// The daemon's configuration; none if the domain has no daemon. Of FRR it is bgpd's.
     pub daemon: Option<String>,
+    /// Of FRR: zebra's configuration.
+    pub zebra: Option<String>,
     /// Where in `daemon` the admin's own lines stand.
     pub extra: Option<ExtraLines>,
 }
@@ -182,36 +185,38 @@ fn render_domain(
     secrets: &Secrets,
 ) -> Result<RenderedDomain, Vec<RenderError>> {
     let mut errors = Vec::new();
-    let bird = match domain.daemon {
-        DaemonKind::None | DaemonKind::Frr => None,
-        DaemonKind::Bird => bird::context(network, domain, secrets).map_err(|found| errors.extend(found)).ok(),
-    };
-    let nft = nft::context(network, domain).map_err(|found| errors.extend(found)).ok();
-    let Some(nft) = nft.filter(|_| errors.is_empty()) else { return Err(errors) };
     let fail = |error| {
         vec![RenderError { domain: domain.name.clone(), origin: domain.origin, problem: Problem::Template(error) }]
     };
-    let filter = templates.render("nft/table.hbs", &nft).map_err(fail)?;
-    let daemon =
-        bird.as_ref().map(|context| templates.render("bird/bird.conf.hbs", context)).transpose().map_err(fail)?;
-    let (daemon, extra) = match daemon {
-        Some(text) => {
+    let daemon = match domain.daemon {
+        DaemonKind::None => Ok((None, None, None)),
+        DaemonKind::Bird => bird::context(network, domain, secrets).and_then(|context| {
+            let text = templates.render("bird/bird.conf.hbs", &context).map_err(fail)?;
             let (text, extra) = append_extra(text, domain);
-            (Some(text), extra)
+            Ok((Some(text), None, extra))
+        }),
+        DaemonKind::Frr => {
+            frr::text(network, domain, templates, secrets).map(|text| (Some(text.bgpd), Some(text.zebra), text.extra))
         }
-        None => (None, None),
     };
-    Ok(RenderedDomain { filter, daemon, extra })
+    let daemon = daemon.map_err(|found| errors.extend(found)).ok();
+    let nft = nft::context(network, domain).map_err(|found| errors.extend(found)).ok();
+    let (Some((daemon, zebra, extra)), Some(nft)) = (daemon, nft) else { return Err(errors) };
+    let filter = templates.render("nft/table.hbs", &nft).map_err(fail)?;
+    Ok(RenderedDomain { filter, daemon, zebra, extra })
 }
 
-/// What the templates of a domain see, with secrets redacted: `{"bird": …, "nft": …}`. Made when somebody asks, because
+/// What the templates of a domain see, with secrets redacted: `{"bird": …, "frr": …, "nft": …}`. Made when somebody asks, because
 /// a network with lists from routing registries has a lot of it.
 pub fn context_of(network: &Network, domain: &Domain) -> Result<serde_json::Value, Vec<RenderError>> {
-    let bird = match domain.daemon {
-        DaemonKind::None | DaemonKind::Frr => None,
-        DaemonKind::Bird => Some(bird::context(network, domain, &Secrets::redacted())?),
-    };
-    Ok(serde_json::json!({ "bird": bird, "nft": nft::context(network, domain)? }))
+    let secrets = Secrets::redacted();
+    let (mut bird, mut frr) = (None, None);
+    match domain.daemon {
+        DaemonKind::None => {}
+        DaemonKind::Bird => bird = Some(bird::context(network, domain, &secrets)?),
+        DaemonKind::Frr => frr = Some(frr::context(network, domain, &secrets, &Templates::built_in())?),
+    }
+    Ok(serde_json::json!({ "bird": bird, "frr": frr, "nft": nft::context(network, domain)? }))
 }
 
 fn append_extra(mut text: String, domain: &Domain) -> (String, Option<ExtraLines>) {

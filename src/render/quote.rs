@@ -1,4 +1,4 @@
-//! Text from the file as a quoted string of BIRD's or nftables' language.
+//! Text from the file as a quoted string of BIRD's or nftables' language, or as a bare one of FRR's.
 //!
 //! Neither language has an escape inside quotes, so a character that would end the string cannot be written: in free text
 //! the double quote becomes a single one, anywhere else it is an error. Templates receive the quoted form and cannot
@@ -26,6 +26,9 @@ pub enum QuoteError {
     /// Nothing at all.
     #[error("is empty")]
     Empty,
+    /// White space, where FRR reads a single word.
+    #[error("holds a space, which FRR's configuration cannot")]
+    Space,
 }
 
 /// A string in double quotes, for BIRD or nftables.
@@ -73,6 +76,44 @@ impl Quoted {
     }
 }
 
+/// Text at the end of a line of FRR's configuration, which has no quotes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bare(String);
+
+impl Bare {
+    /// Free text for people: FRR joins its words with single spaces. A bar becomes a slash, because a bar and a space begin
+    /// a filter of the output where the line is typed and not read from a file (`handle_pipe_action()`). None if no word is
+    /// left.
+    pub fn text(text: &str) -> Result<Option<Self>, QuoteError> {
+        refuse_control(text)?;
+        let words: Vec<_> = text.split_whitespace().map(|word| word.replace('|', "/")).collect();
+        Ok((!words.is_empty()).then(|| Self(words.join(" "))))
+    }
+
+    /// A TCP MD5 password: a single word.
+    pub fn password(text: &str) -> Result<Self, QuoteError> {
+        if text.contains(' ') {
+            return Err(QuoteError::Space);
+        }
+        // The same as BIRD takes, so that a domain may change its daemon.
+        Quoted::password(text)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The text itself may be a password.
+impl fmt::Debug for Bare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bare(..)")
+    }
+}
+
+impl Serialize for Bare {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 /// Refuses what could end a line, in free text that goes into a comment.
 pub fn refuse_control(text: &str) -> Result<(), QuoteError> {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
@@ -103,6 +144,15 @@ mod tests {
         assert_eq!(Quoted::text("a\u{2028}b"), Err(QuoteError::Control));
         assert_eq!(Quoted::exact("/run/\"x"), Err(QuoteError::Quote));
         assert_eq!(Quoted::nft_comment(&"x".repeat(128)), Err(QuoteError::TooLong(127)));
+    }
+
+    #[test]
+    fn a_line_of_frr_has_single_spaces_and_no_filter_of_output() {
+        assert_eq!(Bare::text(" a | b  \"c\" ").unwrap().unwrap().0, "a / b \"c\"");
+        assert!(Bare::text("  ").unwrap().is_none());
+        assert!(matches!(Bare::text("a\nneighbor evil"), Err(QuoteError::Control)));
+        assert!(matches!(Bare::password("two words"), Err(QuoteError::Space)));
+        assert_eq!(Bare::password("{;}|!#").unwrap().0, "{;}|!#");
     }
 
     #[test]

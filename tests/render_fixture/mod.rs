@@ -465,3 +465,25 @@ pub fn endpoint(text: &str) -> Endpoint {
     let at: std::net::SocketAddr = text.parse().unwrap();
     Endpoint { address: at.ip(), port: at.port() }
 }
+
+/// The same network with FRR in place of every BIRD.
+pub fn with_frr(mut network: Network) -> Network {
+    for domain in &mut network.domains {
+        if domain.daemon == DaemonKind::Bird {
+            domain.daemon = DaemonKind::Frr;
+        }
+        for neighbor in &mut domain.neighbors {
+            neighbor.description = neighbor.description.as_deref().map(|text| format!("{text} | a"));
+        }
+        // Lines of BIRD's language.
+        if let Some(extra) = &mut domain.extra {
+            "! first\nip prefix-list admins-own seq 5 permit 192.0.2.0/24".clone_into(&mut extra.text);
+        }
+    }
+    for link in &mut network.links {
+        for (index, end) in link.ends.iter_mut().enumerate() {
+            end.link_local = LinkEnd::fixed_link_local(link.mark, index == 0, true);
+        }
+    }
+    network
+}

@@ -1,7 +1,7 @@
 //! `[[link]]`.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -99,6 +99,8 @@ fn link<'f>(
     }
     let provider = provider(raw, routing, [first, second], report);
     let addresses = addresses(raw, families, report);
+    let mark = mark(&first.domain.name, &second.domain.name, raw.name.as_deref().map_or("", String::as_str));
+    let frr = [first, second].into_iter().any(|known| known.domain.daemon == DaemonKind::Frr);
     let mut accepted = [Accepted::default(), Accepted::default()];
     let mut ends = Vec::with_capacity(2);
     for (index, (own, peer)) in [(first, second), (second, first)].into_iter().enumerate() {
@@ -124,13 +126,13 @@ fn link<'f>(
         ends.push(LinkEnd {
             domain: own.domain.name.clone(),
             interface: interface?,
-            link_local: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, if index == 0 { 1 } else { 2 }),
+            link_local: LinkEnd::fixed_link_local(mark, index == 0, frr),
             addresses: addresses[index].iter().map(|(net, _)| *net).collect(),
             accept,
         });
     }
     let link = Link {
-        mark: mark(&first.domain.name, &second.domain.name, raw.name.as_deref().map_or("", String::as_str)),
+        mark,
         name: raw.name.as_ref().map(|name| name.value.clone()),
         ends: ends.try_into().ok()?,
         routing,

@@ -3,7 +3,9 @@
 //! Only typed values: numbers, addresses, prefixes, checked names, and strings that arrive quoted for their target.
 
 mod bird;
+mod frr;
 mod nft;
 
 pub use bird::*;
+pub use frr::*;
 pub use nft::*;

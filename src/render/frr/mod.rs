@@ -1,0 +1,232 @@
+//! What FRR reads: `bgpd.conf` and `zebra.conf` of a domain.
+//!
+//! The policy is that of BIRD (`bird/filters.hbs`), rule by rule; `tests/frr_policy.rs` compares what both accept.
+//!
+//! | BIRD | FRR |
+//! | --- | --- |
+//! | `bgp_path.len > N` | as-path list: more than N numbers |
+//! | `bgp_path.last != bgp_path.last_nonaggregated` | as-path list: a brace; `bgp reject-as-sets` |
+//! | `bgp_path ~ [0, 23456, …]` | as-path list: these numbers ([`numbers`]) |
+//! | `gw != from`, `bgp_next_hop != from` | `match ip next-hop`, `match ipv6 next-hop` |
+//! | `net ~ [ … ]` | prefix lists ([`lists`]), tested one after the other ([`steps`]) |
+//! | bogus prefixes (`rte_validate()`) | a prefix list: [`nowhere`] |
+//! | `roa_check(…) = ROA_INVALID` | `match rpki invalid` |
+//! | `bgp_large_community.delete([(N, *, *)])` | `set large-comm-list … delete`, and a test that it did |
+//! | `bgp_large_community ~ …` in an export filter | large-community lists |
+//! | `(65535, 0) ~ bgp_community` | community list |
+//! | `enforce first as`, `ttl security`, `local role`, `import limit` | `enforce-first-as`, `ttl-security`, `local-role`, `maximum-prefix` |
+
+mod lists;
+mod numbers;
+mod sessions;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use self::lists::{Lists, digest};
+use super::context::{Frr, FrrCache, FrrChannel, FrrFamily, FrrMap, FrrNetwork, FrrNote};
+use super::error::{Problem, RenderError};
+use super::quote::refuse_control;
+use super::secrets::Secrets;
+use super::templates::Templates;
+use super::{ExtraLines, append_extra};
+use crate::model::{Asn, Domain, Family, Network, PrefixPattern, RpkiCache};
+use crate::policy::{self, Label};
+
+/// The most bytes of a line: FRR before 10.6 reads 4096 at once, and the rest of a longer line as a line of its own.
+const LONGEST_LINE: usize = 4090;
+
+/// With more prefixes than this in the lists of a domain, FRR 8.4 takes more than five seconds to read them, and looks
+/// through hundreds of lists for each route.
+const REASONABLE: usize = 20_000;
+
+/// The configuration of a domain's FRR.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FrrText {
+    /// For bgpd. It may hold passwords.
+    pub bgpd: String,
+    /// For zebra.
+    pub zebra: String,
+    /// Where in `bgpd` the admin's own lines stand.
+    pub extra: Option<ExtraLines>,
+}
+
+/// Renders what the FRR of `domain` reads, or says everything that is in its way.
+pub fn text(
+    network: &Network,
+    domain: &Domain,
+    templates: &Templates,
+    secrets: &Secrets,
+) -> Result<FrrText, Vec<RenderError>> {
+    let context = context(network, domain, secrets, templates)?;
+    let fail = |problem| vec![RenderError { domain: domain.name.clone(), origin: domain.origin, problem }];
+    let file = |path| templates.render(path, &context).map_err(|error| fail(Problem::Template(error)));
+    let (bgpd, zebra) = (file("frr/bgpd.conf.hbs")?, file("frr/zebra.conf.hbs")?);
+    for (file, text) in [("bgpd.conf", &bgpd), ("zebra.conf", &zebra)] {
+        if let Some(long) = text.lines().position(|line| line.len() > LONGEST_LINE) {
+            return Err(fail(Problem::LongLine { file, line: long + 1, most: LONGEST_LINE }));
+        }
+    }
+    let (bgpd, extra) = append_extra(bgpd, domain);
+    Ok(FrrText { bgpd, zebra, extra })
+}
+
+/// What a domain asks of FRR that FRR does slowly, in words for the admin.
+pub fn warning(network: &Network, domain: &Domain) -> Option<String> {
+    let links = network.links_of(&domain.name).map(|(_, own, peer)| own.accept.routes.len() + peer.accept.routes.len());
+    let neighbors = domain.neighbors.iter().map(|neighbor| neighbor.routes.len() + neighbor.announce.len());
+    let prefixes: usize = links.chain(neighbors).sum();
+    (prefixes > REASONABLE).then(|| {
+        format!(
+            "{prefixes} prefixes in the lists of {:?} are more than FRR takes in reasonable time; BIRD (daemon = \"bird\") \
+             takes a million in a second",
+            domain.name.as_str()
+        )
+    })
+}
+
+/// Builds the context of `domain`, or says everything that is in its way. The templates are part of what names stand for.
+pub(super) fn context(
+    network: &Network,
+    domain: &Domain,
+    secrets: &Secrets,
+    templates: &Templates,
+) -> Result<Frr, Vec<RenderError>> {
+    let mut errors = Vec::new();
+    let mut fail = |origin, problem| errors.push(RenderError { domain: domain.name.clone(), origin, problem });
+    for text in [Some(network.settings.source.to_string_lossy()), domain.description.as_deref().map(Into::into)] {
+        if let Some(Err(error)) = text.as_deref().map(refuse_control) {
+            fail(domain.origin, Problem::Text { what: "description or file name", error });
+        }
+    }
+    if domain.router_id.is_none() {
+        fail(domain.origin, Problem::Missing("router_id"));
+    }
+    let mut lists = Lists::default();
+    let sessions = sessions::of(network, domain, secrets, &mut lists, &mut fail);
+    let mut notes = BTreeMap::new();
+    let families = domain.families.iter().map(|family| self::family(network, domain, family, &mut notes)).collect();
+    let (Some(router_id), true) = (domain.router_id, errors.is_empty()) else { return Err(errors) };
+    let mut frr = Frr {
+        domain: domain.name.clone(),
+        source: network.settings.source.display().to_string(),
+        description: domain.description.clone(),
+        router_id,
+        asn: domain.asn,
+        caches: caches(network, domain).enumerate().map(|(index, it)| cache(index + 1, it)).collect(),
+        batch: lists.need_batch(),
+        lists: lists.text(),
+        notes: notes.into_values().collect(),
+        families,
+        links: sessions.links,
+        neighbors: sessions.neighbors,
+    };
+    for family in &mut frr.families {
+        family.channels = sessions.channels.iter().filter(|it| it.family == family.name).cloned().collect();
+    }
+    name_maps(&mut frr, templates);
+    Ok(frr)
+}
+
+/// Gives every route map a name that ends in a digest of all that makes it: the template, what the template sees, and by
+/// their own names the lists that it refers to.
+fn name_maps(frr: &mut Frr, templates: &Templates) {
+    let of = |directory: &str| -> String {
+        templates.texts().filter(|(path, _)| path.starts_with(directory)).map(|(_, text)| text).collect()
+    };
+    let templates = of("frr/");
+    for family in &mut frr.families {
+        for channel in &mut family.channels {
+            let digit = digit(family.name);
+            // One direction, and nothing that is said beside the route map: a change there must not swap it.
+            let seen = |import: &FrrMap, export: &FrrMap| {
+                let (import, export) = (import.clone(), export.clone());
+                let only = FrrChannel { import, export, max_prefixes: 0, keep_refused: false, ..channel.clone() };
+                serde_json::to_string(&only).unwrap_or_default()
+            };
+            let none = FrrMap::default();
+            let [import, export] =
+                [seen(&channel.import, &none), seen(&none, &channel.export)].map(|seen| digest(&[&templates, &seen]));
+            channel.import.name = format!("{}-in{digit}-{import}", channel.session);
+            channel.export.name = format!("{}-out{digit}-{export}", channel.session);
+        }
+    }
+}
+
+fn digit(family: &str) -> u8 {
+    if family == Family::Ipv4.as_str() { 4 } else { 6 }
+}
+
+fn caches<'a>(network: &'a Network, domain: &'a Domain) -> impl Iterator<Item = &'a RpkiCache> {
+    network.rpki.iter().filter(|cache| cache.domain == domain.name)
+}
+
+fn cache(preference: usize, cache: &RpkiCache) -> FrrCache {
+    FrrCache { name: cache.name.clone(), address: cache.address, port: cache.port, preference }
+}
+
+fn family(network: &Network, domain: &Domain, family: Family, notes: &mut BTreeMap<String, FrrNote>) -> FrrFamily {
+    let mut networks: BTreeMap<IpNet, (BTreeSet<Label>, bool)> = BTreeMap::new();
+    for route in policy::linked_routes(network, domain, family) {
+        networks.entry(route.to).or_default().0.insert(route.label);
+    }
+    for route in policy::link_only_routes(network, domain, family) {
+        let (labels, host) = networks.entry(route.to).or_default();
+        labels.extend(route.labels);
+        *host = route.host;
+    }
+    networks.extend(policy::originated(domain).get(family).iter().map(|to| (*to, Default::default())));
+    let networks = networks.into_iter().map(|(to, (labels, host))| {
+        let labels: Vec<_> = labels.into_iter().filter_map(|it| domain.asn.map(|own| community(own, it))).collect();
+        let note = (!labels.is_empty() || host).then(|| {
+            let name = format!("rd-note{}-{}", digit(family.as_str()), digest(&[&labels.join(" "), &host.to_string()]));
+            notes.insert(name.clone(), FrrNote { name: name.clone(), labels, host });
+            name
+        });
+        FrrNetwork { to, note }
+    });
+    let source = domain.source(family);
+    FrrFamily {
+        name: family.as_str(),
+        command: steps::command(family),
+        source,
+        source_map: format!("rd-source{}-{}", digit(family.as_str()), digest(&[&format!("{source:?}")])),
+        networks: networks.collect(),
+        channels: Vec::new(),
+    }
+}
+
+/// A label as FRR writes a large community.
+fn community(own: Asn, label: Label) -> String {
+    let (kind, value) = label.parts();
+    format!("{own}:{kind}:{value}")
+}
+
+/// Prefixes that lead nowhere, whatever the file lists: those that BIRD takes for bogus (`net_classify()`), so that a domain
+/// accepts the same with either daemon.
+fn nowhere(family: Family) -> Vec<PrefixPattern> {
+    let texts: &[(&str, u8)] = match family {
+        Family::Ipv4 => &[
+            ("0.0.0.0/8", 8),
+            ("127.0.0.0/8", 8),
+            // Its address is a multicast one.
+            ("224.0.0.0/3", 3),
+            ("224.0.0.0/4", 4),
+            ("255.255.255.255/32", 32),
+        ],
+        Family::Ipv6 => &[("::/96", 97), ("::ffff:0:0/96", 96), ("fe80::/10", 10), ("ff00::/8", 8)],
+    };
+    let pattern = |(text, ge): &(&str, u8)| {
+        let prefix: IpNet = text.parse().ok()?;
+        let le = if *text == "224.0.0.0/3" { 3 } else { prefix.max_prefix_len() };
+        Some(PrefixPattern { prefix, ge: *ge, le })
+    };
+    texts.iter().filter_map(pattern).collect()
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}

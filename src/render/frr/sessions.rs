@@ -1,0 +1,278 @@
+//! The sessions of a domain, and the policy of each family on them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::lists::Lists;
+use super::steps::{Steps, command};
+use super::{caches, community, is_link_local, nowhere, numbers};
+use crate::model::{Asn, Domain, Family, Link, LinkEnd, Neighbor, Network, Origin, Role, Routing};
+use crate::policy::{self, Label, LinkPolicy, PREFERENCE, RouteFilter};
+use crate::render::context::{FrrChannel, FrrLink, FrrMap, FrrNeighbor};
+use crate::render::error::Problem;
+use crate::render::quote::Bare;
+use crate::render::secrets::Secrets;
+
+/// Everything that has a neighbor.
+#[derive(Default)]
+pub(super) struct Sessions {
+    pub links: Vec<FrrLink>,
+    pub neighbors: Vec<FrrNeighbor>,
+    pub channels: Vec<FrrChannel>,
+}
+
+/// The sessions of `domain`. What is in the way of one is told to `fail`.
+pub(super) fn of(
+    network: &Network,
+    domain: &Domain,
+    secrets: &Secrets,
+    lists: &mut Lists,
+    fail: &mut impl FnMut(Origin, Problem),
+) -> Sessions {
+    let mut sessions = Sessions::default();
+    let mut taken = BTreeSet::new();
+    let mut twice = |address: IpAddr| (!taken.insert(address)).then_some(Problem::SameAddress(address));
+    for (link, own, peer) in network.links_of(&domain.name).filter(|(link, _, _)| link.routing == Routing::Bgp) {
+        let found = self::link(network, domain, (link, own, peer), lists);
+        match found.and_then(|found| twice(found.0.address).map_or(Ok(found), Err)) {
+            Ok((context, channels)) => {
+                sessions.links.push(context);
+                sessions.channels.extend(channels);
+            }
+            Err(problem) => fail(link.origin, problem),
+        }
+    }
+    for neighbor in &domain.neighbors {
+        let found = self::neighbor(network, domain, neighbor, secrets, lists);
+        match found.and_then(|found| twice(found.0.address).map_or(Ok(found), Err)) {
+            Ok((context, channels)) => {
+                sessions.neighbors.push(context);
+                sessions.channels.extend(channels);
+            }
+            Err(problem) => fail(neighbor.origin, problem),
+        }
+    }
+    sessions
+}
+
+fn link(
+    network: &Network,
+    domain: &Domain,
+    (link, own, peer): (&Link, &LinkEnd, &LinkEnd),
+    lists: &mut Lists,
+) -> Result<(FrrLink, Vec<FrrChannel>), Problem> {
+    let asn = domain.asn.ok_or(Problem::Missing("asn"))?;
+    let other = network.domain(&peer.domain).ok_or(Problem::Missing("domain at the other end"))?;
+    let peer_asn = other.asn.ok_or(Problem::Missing("asn of the domain at the other end"))?;
+    let (local, address) = policy::session_addresses(network, own, peer);
+    let accept = policy::link_routes(network, domain, own, peer);
+    let announce = policy::link_announcements(network, other, own, peer);
+    let transit = policy::transit_labels(network, own, peer);
+    let families = policy::link_families(network, own, peer);
+    let extended_next_hop = local.is_ipv6() && families.contains(&Family::Ipv4);
+    let mut channels = Vec::new();
+    for family in families {
+        let session = Session {
+            name: own.interface.to_string(),
+            asn,
+            address,
+            next_hop: true,
+            paths: paths(lists, link.max_path, None),
+            validated: false,
+        };
+        // No transit from link to link, except where it is asked for; what is for one link goes over no other.
+        let linked = ["1", "3"].map(|kind| format!("deny _{asn}:{kind}:"));
+        let labels = [
+            noted(lists, "transit", transit.iter().map(|it| exactly(asn, *it)).chain(linked)),
+            noted(lists, "only", [exactly(asn, Label::OnlyOver(LinkPolicy::mark(link))), format!("deny _{asn}:2:")]),
+        ];
+        channels.push(FrrChannel {
+            label: Some(community(asn, Label::of_link(network, link, peer))),
+            preference: own.accept.preference.unwrap_or(PREFERENCE),
+            max_prefixes: own.accept.max_prefixes,
+            ..session.channel(lists, family, (accept.get(family), announce.get(family)), &labels)?
+        });
+    }
+    // As with BIRD: two ends that connect within the same moment collide.
+    let connect_delay = if own.link_local < peer.link_local { 1 } else { 3 };
+    let provider = link.provider.as_ref();
+    let role = provider.map(|it| if *it == domain.name { Role::Provider } else { Role::Customer });
+    let link = FrrLink {
+        peer: peer.domain.clone(),
+        interface: is_link_local(address).then(|| own.interface.clone()),
+        local,
+        address,
+        peer_asn,
+        connect_delay,
+        role: role.map(spelled),
+        extended_next_hop,
+    };
+    Ok((link, channels))
+}
+
+fn neighbor(
+    network: &Network,
+    domain: &Domain,
+    neighbor: &Neighbor,
+    secrets: &Secrets,
+    lists: &mut Lists,
+) -> Result<(FrrNeighbor, Vec<FrrChannel>), Problem> {
+    let asn = domain.asn.ok_or(Problem::Missing("asn"))?;
+    let description = neighbor.description.as_deref().map(Bare::text).transpose();
+    let description = description.map_err(|error| Problem::Text { what: "description", error })?.flatten();
+    let password = match &neighbor.password {
+        None => None,
+        Some(file) => {
+            let secret = secrets.get(file).ok_or_else(|| Problem::NoSecret(file.0.clone()))?;
+            let error = |error| Problem::Password { file: file.0.clone(), error };
+            Some(Bare::password(secret.expose()).map_err(error)?)
+        }
+    };
+    let at = policy::neighbor_interface(domain, neighbor).filter(|_| neighbor.multihop.is_none());
+    let local = at.and_then(|interface| {
+        let own = interface.addresses.iter().find(|address| address.contains(&neighbor.address));
+        own.map(IpNet::addr)
+    });
+    let families = policy::neighbor_families(domain, neighbor);
+    let context = FrrNeighbor {
+        name: neighbor.name.clone(),
+        description,
+        interface: at.filter(|_| is_link_local(neighbor.address)).map(|it| it.name.clone()),
+        local,
+        address: neighbor.address,
+        peer_asn: neighbor.asn,
+        ibgp: neighbor.ibgp,
+        multihop: neighbor.multihop,
+        password,
+        role: neighbor.role.filter(|_| !neighbor.ibgp).map(spelled),
+        extended_next_hop: neighbor.address.is_ipv6() && families.contains(&Family::Ipv4),
+    };
+    let outside = policy::is_outside(domain, neighbor);
+    let validated = !neighbor.ibgp && caches(network, domain).next().is_some();
+    let routes = policy::neighbor_policy(network, domain, neighbor);
+    let mut channels = Vec::new();
+    for family in families {
+        let session = Session {
+            name: format!("ext-{}", neighbor.name),
+            asn,
+            address: neighbor.address,
+            next_hop: !neighbor.ibgp,
+            paths: paths(lists, neighbor.max_path, (!neighbor.ibgp).then_some(neighbor.asn)),
+            validated: validated && neighbor.rpki,
+        };
+        // Nothing from outside to outside, and nothing that is for links.
+        let outside_only = outside.then(|| format!("deny _{asn}:4:"));
+        let labels = [noted(lists, "outside", outside_only.into_iter().chain([format!("deny _{asn}:2:")]))];
+        channels.push(FrrChannel {
+            // Whether or not this neighbor is checked now: it takes a new session to get what is kept.
+            keep_refused: validated,
+            label: outside.then(|| community(asn, Label::Outside)),
+            preference: neighbor.preference.unwrap_or(PREFERENCE),
+            max_prefixes: neighbor.max_prefixes,
+            ..session.channel(lists, family, (routes.accept.get(family), routes.announce.get(family)), &labels)?
+        });
+    }
+    Ok((context, channels))
+}
+
+/// What the families of a session have in common.
+struct Session {
+    name: String,
+    asn: Asn,
+    address: IpAddr,
+    /// Whether the next hop must be the peer.
+    next_hop: bool,
+    paths: String,
+    validated: bool,
+}
+
+impl Session {
+    fn channel(
+        &self,
+        lists: &mut Lists,
+        family: Family,
+        (accept, announce): (&RouteFilter, &RouteFilter),
+        labels: &[String],
+    ) -> Result<FrrChannel, Problem> {
+        let asn = self.asn;
+        let own = format!("permit ^{asn}:");
+        let shutdown = ["permit graceful-shutdown".to_owned()];
+        Ok(FrrChannel {
+            session: self.name.clone(),
+            family: family.as_str(),
+            address: self.address,
+            next_hop_self: true,
+            prefer_global: self.next_hop && self.address.is_ipv6() && !is_link_local(self.address),
+            keep_refused: false,
+            import: self.import(lists, family, accept)?,
+            export: Self::export(lists, family, announce, labels)?,
+            own_labels: lists.put("bgp large-community-list expanded", "own", &[own]),
+            no_labels: noted(lists, "clean", [format!("deny _{asn}:")]),
+            graceful_shutdown: lists.put("bgp community-list standard", "shutdown", &shutdown),
+            label: None,
+            preference: PREFERENCE,
+            max_prefixes: 0,
+        })
+    }
+
+    fn import(&self, lists: &mut Lists, family: Family, accept: &RouteFilter) -> Result<FrrMap, Problem> {
+        let mut steps = Steps::default();
+        steps.guard(
+            "The path: its length, no AS_SET, no number that nobody has",
+            vec![format!("as-path {}", self.paths)],
+        );
+        if self.next_hop {
+            let of = Family::of(self.address);
+            let mut matches = vec![format!("{} next-hop address {}", command(of), self.address)];
+            if is_link_local(self.address) {
+                // `address` matches the global next hop or the link-local one; a global one of a third party would do too.
+                let global = ["::/128".to_owned(), format!("{}/128", self.address)].map(|it| format!("permit {it}"));
+                let list = lists.put("ipv6 prefix-list", "hop6", &global);
+                matches.push(format!("ipv6 next-hop prefix-list {list}"));
+            }
+            steps.guard("The next hop is the neighbor", matches);
+        }
+        if self.validated {
+            steps.refuse("The origin is invalid", vec!["rpki invalid".to_owned()]);
+        }
+        steps.finish(lists, family, accept, &nowhere(family))
+    }
+
+    fn export(lists: &mut Lists, family: Family, announce: &RouteFilter, labels: &[String]) -> Result<FrrMap, Problem> {
+        let mut steps = Steps::default();
+        for list in labels {
+            steps.guard("Where it came from and where it may go", vec![format!("large-community {list}")]);
+        }
+        steps.finish(lists, family, announce, &[])
+    }
+}
+
+/// The list of paths that may be: at most `longest` numbers, no `AS_SET`, and from outside no number that nobody has.
+fn paths(lists: &mut Lists, longest: u32, neighbor: Option<Asn>) -> String {
+    // regcomp(3) takes repetitions up to RE_DUP_MAX; no path that fits into a message of BGP has so many numbers.
+    let longest = longest.min(4096);
+    let mut entries = vec!["deny [{(]".to_owned(), format!("deny ^([0-9]+ ){{{longest}}}[0-9]")];
+    for range in neighbor.map(policy::bogon_asns).into_iter().flatten() {
+        entries.push(format!("deny _({})_", numbers::expressions(&range).join("|")));
+    }
+    entries.push("permit .*".to_owned());
+    lists.put("bgp as-path access-list", "paths", &entries)
+}
+
+/// A list of large communities that matches what none of `entries` refuses first.
+fn noted(lists: &mut Lists, kind: &str, entries: impl IntoIterator<Item = String>) -> String {
+    let entries: Vec<_> = entries.into_iter().chain(["permit .*".to_owned()]).collect();
+    lists.put("bgp large-community-list expanded", kind, &entries)
+}
+
+/// The entry that lets a label pass.
+fn exactly(own: Asn, label: Label) -> String {
+    format!("permit _{}_", community(own, label))
+}
+
+/// A role as FRR spells it.
+fn spelled(role: Role) -> String {
+    role.as_str().replace('_', "-")
+}

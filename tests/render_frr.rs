@@ -1,0 +1,313 @@
+//! What FRR gets, file by file, and what FRR itself says about it.
+
+mod render_fixture;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ipnet::{IpNet, Ipv4Net};
+use rdsup::model::{ExtraText, Network, Origin, PasswordFile, PrefixPattern};
+use rdsup::render::frr::{self, FrrText};
+use rdsup::render::{Secret, Secrets, Templates, render};
+use render_fixture::{chain, edge, ipv4_only, name, overlap, three_domains, with_frr};
+
+fn secrets() -> Secrets {
+    Secrets::from_iter([(PasswordFile(PathBuf::from("/etc/rdsup/keys/transit")), Secret::new("s3cret{;}|!#"))])
+}
+
+/// The cases, each a folder under `tests/cases/render`.
+fn cases() -> BTreeMap<&'static str, Network> {
+    let cases = [
+        ("three-domains", three_domains()),
+        ("edge", edge()),
+        ("ipv4-only", ipv4_only()),
+        ("overlap", overlap()),
+        ("chain", chain()),
+    ];
+    cases.map(|(case, network)| (case, with_frr(network))).into()
+}
+
+fn text(network: &Network, domain: &str) -> FrrText {
+    frr::text(network, network.domain(&name(domain)).unwrap(), &Templates::built_in(), &secrets()).unwrap()
+}
+
+/// Every FRR of every case.
+fn all() -> Vec<(String, FrrText)> {
+    let mut texts = Vec::new();
+    for (case, network) in cases() {
+        for domain in network.domains.iter().filter(|domain| domain.daemon.as_str() == "frr") {
+            texts.push((format!("{case}/{}", domain.name), text(&network, domain.name.as_str())));
+        }
+    }
+    texts
+}
+
+#[test]
+fn rendered_files_equal_the_golden_ones() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/render");
+    let mut wrong = Vec::new();
+    for (place, made) in all() {
+        for (suffix, text) in [("bgpd.conf", &made.bgpd), ("zebra.conf", &made.zebra)] {
+            let path = folder.join(format!("{place}.{suffix}"));
+            if update {
+                write(&path, text);
+            } else if std::fs::read_to_string(&path).ok().as_ref() != Some(text) {
+                wrong.push(path);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "differ (look, then UPDATE_GOLDEN=1): {wrong:#?}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test writes its own expectation and what FRR reads")]
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+/// What FRR wants to be there, and what is not to be the machine's.
+const PLACES: &str =
+    "mount -t tmpfs tmpfs /etc/frr; touch /etc/frr/vtysh.conf; mount -t tmpfs tmpfs /var/tmp; mkdir /var/tmp/frr";
+
+/// What a shell script prints on both outputs; `$1` is a directory with `bgpd.conf` and `zebra.conf`.
+#[expect(clippy::disallowed_methods, reason = "the daemons are run by hand here, as an admin would")]
+fn shell(script: &str, text: &FrrText) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory.path().join("bgpd.conf"), &text.bgpd);
+    write(&directory.path().join("zebra.conf"), &text.zebra);
+    let output = Command::new("unshare")
+        .args(["-rnmpf", "--kill-child", "sh", "-c", &format!("exec 2>&1; {PLACES}; {script}"), "sh"])
+        .arg(directory.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn vtysh_parses_every_configuration() {
+    for (place, text) in all() {
+        for file in ["bgpd.conf", "zebra.conf"] {
+            let said = shell(&format!("vtysh -C -f $1/{file}; echo $?"), &text);
+            assert_eq!(said, "0\n", "{place} {file}\n{}", text.bgpd);
+        }
+    }
+}
+
+/// Loads `bgpd.conf` into a bgpd of its own, and returns what that complains about and what `commands` print.
+fn loaded(text: &FrrText, commands: &str) -> String {
+    let script = format!(
+        "ip link set lo up; mkdir $1/vty; chmod 755 $1
+         timeout 60 /usr/lib/frr/bgpd -S -Z -P 0 -p 1790 -M rpki --limit-fds 1024 --vty_socket $1/vty -i $1/pid \
+             -f $1/bgpd.conf --log file:$1/log 2>&1 &
+         n=0; until vtysh --vty_socket $1/vty -d bgpd -c 'echo read' 2>/dev/null | grep -q read; do
+             n=$((n+1)); [ $n -lt 300 ] || break; sleep 0.1; done
+         {commands}
+         cat $1/log"
+    );
+    shell(&script, text)
+        .lines()
+        .filter(|line| {
+            !line.starts_with("Graceful restart configuration changed")
+                && !line.contains(" starting: ")
+                && !line.contains("peer_ttl_security_hops_set")
+                // librtr says what it does; there is no cache.
+                && !line.contains("RTR") && !line.contains("TCP Transport(")
+        })
+        .fold(String::new(), |all, line| all + line + "\n")
+}
+
+#[test]
+fn bgpd_loads_every_configuration_without_a_word() {
+    for (place, text) in all() {
+        assert_eq!(loaded(&text, ""), "", "{place}\n{}", text.bgpd);
+    }
+}
+
+#[test]
+fn bgpd_says_so_when_it_does_not_understand_a_line() {
+    let (_, mut text) = all().remove(0);
+    text.bgpd.push_str("router bgp 65001\n neighbor nonsense\n");
+    assert!(loaded(&text, "").contains("No such command"), "the test above proves nothing");
+}
+
+#[test]
+fn what_bgpd_has_is_what_was_written() {
+    // An edge with a bit of everything; lines that say the default are not shown again.
+    let text = text(&with_frr(edge()), "edge");
+    let shown = loaded(&text, "vtysh --vty_socket $1/vty -d bgpd -c 'show running-config'");
+    let shown: BTreeSet<&str> = shown.lines().map(str::trim).collect();
+    let silent = ["!", "exit", "hostname", "log timestamp", "bgp ebgp-requires-policy", "bgp fast-external-failover"];
+    // An address of IPv4 in one of IPv6 is shown in another form.
+    let default =
+        ["::ffff:0.0.0.0/96 le 128", "restart-time 120", "rib-stale-time 500", "send-community all", "router-id"];
+    for line in text.bgpd.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let expected =
+            !silent.iter().any(|word| line.starts_with(word)) && !default.iter().any(|word| line.ends_with(word));
+        assert!(!expected || shown.contains(line), "{line} is not there: {shown:#?}");
+    }
+}
+
+#[test]
+fn two_neighbors_at_one_address_are_an_error_because_frr_could_not_tell_them_apart() {
+    let mut network = with_frr(three_domains());
+    for link in &mut network.links {
+        link.ends[0].link_local = "fe80::1".parse().unwrap();
+    }
+    let domain = network.domain(&name("internet")).unwrap();
+    let errors = frr::text(&network, domain, &Templates::built_in(), &secrets()).err().unwrap();
+    assert!(errors[0].to_string().contains("two neighbors have the address fe80::1"), "{}", errors[0]);
+    assert_eq!(errors[0].origin, network.links[1].origin);
+}
+
+#[test]
+fn a_line_that_frr_would_read_as_two_is_an_error() {
+    let mut network = with_frr(edge());
+    network.domains[0].description = Some(format!("{} ip route 0.0.0.0/0 192.0.2.1", "x".repeat(4090)));
+    let errors = frr::text(&network, &network.domains[0], &Templates::built_in(), &secrets()).err().unwrap();
+    assert!(errors[0].to_string().contains("line 1 of bgpd.conf has more than 4090 bytes"), "{}", errors[0]);
+}
+
+#[test]
+fn a_password_with_a_space_is_an_error_that_does_not_show_it() {
+    let network = with_frr(edge());
+    let key = PasswordFile(PathBuf::from("/etc/rdsup/keys/transit"));
+    let secrets = Secrets::from_iter([(key, Secret::new("two words"))]);
+    let errors = frr::text(&network, &network.domains[0], &Templates::built_in(), &secrets).err().unwrap();
+    let said = format!("{errors:?} {}", errors[0]);
+    assert!(said.contains("holds a space") && !said.contains("two words"), "{said}");
+}
+
+#[test]
+fn a_line_of_the_admins_own_text_is_found_again() {
+    let text = text(&with_frr(three_domains()), "private");
+    let extra = text.extra.unwrap();
+    let at = text.bgpd.lines().position(|line| line.starts_with("ip prefix-list admins-own")).unwrap();
+    let line = u32::try_from(at).unwrap() + 1;
+    assert_eq!(extra.locate(line), Some(Origin { line: 31 }));
+    assert_eq!(extra.locate(line - 2), None);
+    assert_eq!(extra.locate(line + 1), None);
+    // vtysh counts lines as we do.
+    let mut network = with_frr(three_domains());
+    network.domains[1].extra = Some(ExtraText { text: "!\nnonsense".to_owned(), origin: Origin { line: 30 } });
+    let said = shell("vtysh -C -f $1/bgpd.conf", &self::text(&network, "private"));
+    assert!(said.starts_with(&format!("line {line}: % Unknown command")), "{line}: {said}");
+}
+
+/// The names of the lists and route maps of a text.
+fn names(text: &FrrText) -> BTreeSet<String> {
+    let named = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        match words.as_slice() {
+            ["ip" | "ipv6", "prefix-list", name, ..]
+            | ["route-map", name, ..]
+            | ["bgp", "as-path", "access-list", name, ..]
+            | ["bgp", "large-community-list" | "community-list", _, name, ..] => Some((*name).to_owned()),
+            _ => None,
+        }
+    };
+    text.bgpd.lines().filter_map(named).collect()
+}
+
+#[test]
+fn what_a_route_map_refers_to_is_part_of_its_name() {
+    let network = with_frr(chain());
+    let before = names(&text(&network, "middle"));
+    // One more prefix in what `middle` accepts from `left`.
+    let mut more = network.clone();
+    more.links[0].ends[1].accept.routes.push(render_fixture::pattern("10.53.0.0/16"));
+    let after = names(&text(&more, "middle"));
+    let gone: Vec<_> = before.difference(&after).map(|name| name.rsplit_once('-').unwrap().0).collect();
+    // The list, the route map that names it, and what others do not mean by everything any more.
+    for name in ["rd-named4", "rd-left-in4"] {
+        assert!(gone.contains(&name), "{gone:?}");
+    }
+    for name in ["rd-left-out4", "rd-left-in6", "rd-own", "rd-paths", "ext-one-out4"] {
+        assert!(!gone.contains(&name), "{name} has another name for nothing: {gone:?}");
+    }
+}
+
+#[test]
+fn what_is_said_beside_a_route_map_is_no_part_of_its_name_and_its_template_is() {
+    let network = with_frr(chain());
+    let before = names(&text(&network, "middle"));
+    let mut other = network.clone();
+    other.domains[1].neighbors[0].max_prefixes = 7;
+    other.links[0].ends[1].accept.max_prefixes = 8;
+    assert_eq!(names(&text(&other, "middle")), before);
+    let mut templates = Templates::built_in();
+    let import = templates.texts().find(|(path, _)| *path == "frr/import.hbs").unwrap().1.to_owned();
+    templates.overlay("frr/import.hbs", import + "! mine\n").unwrap();
+    let after = names(&frr::text(&network, &network.domains[1], &templates, &secrets()).unwrap());
+    assert!(before.iter().filter(|name| name.contains("-in4-")).all(|name| !after.contains(name)));
+}
+
+#[test]
+fn nothing_that_is_named_is_missing_and_no_list_is_without_entries() {
+    for (place, text) in all() {
+        let there = names(&text);
+        let mut used = 0;
+        for line in text.bgpd.lines().map(str::trim) {
+            let words: Vec<_> = line.split(' ').collect();
+            let name = match words.as_slice() {
+                ["match", .., "prefix-list", name]
+                | ["match", "as-path" | "large-community" | "community", name]
+                | ["set", "large-comm-list", name, "delete"]
+                | ["neighbor", _, "route-map", name, _]
+                | ["network", _, "route-map", name] => *name,
+                _ => continue,
+            };
+            used += 1;
+            assert!(there.contains(name), "{place}: {name}");
+            assert!(name.starts_with("rd-") || name.starts_with("ext-"), "{place}: {name}");
+        }
+        assert!(used > 0, "{place}");
+    }
+}
+
+/// An edge with a list of `count` prefixes.
+fn with_list(count: u32) -> Network {
+    let mut network = with_frr(chain());
+    let prefix = |n: u32| IpNet::V4(Ipv4Net::new((0x0b00_0000 + (n << 8)).into(), 24).unwrap());
+    network.domains[1].neighbors[0].routes = (0..count).map(|n| PrefixPattern::exact(prefix(n))).collect();
+    network
+}
+
+#[test]
+fn a_prefix_more_in_a_long_list_is_a_new_name_for_one_piece_of_it() {
+    let pieces = |count| {
+        let text = text(&with_list(count), "middle");
+        assert!(text.bgpd.contains("\nXFRR_start_configuration\n"), "it would take minutes");
+        names(&text).into_iter().filter(|name| name.starts_with("rd-named4-")).collect::<BTreeSet<_>>()
+    };
+    let (before, after) = (pieces(5000), pieces(5001));
+    assert!(before.len() > 100, "{}", before.len());
+    assert_eq!(before.difference(&after).count(), 1);
+    assert_eq!(after.difference(&before).count(), 1);
+}
+
+#[test]
+fn ten_thousand_prefixes_are_read_in_seconds_and_all_of_them() {
+    let network = with_list(10_000);
+    let started = std::time::SystemTime::now();
+    let show = "vtysh --vty_socket $1/vty -d bgpd -c 'show running-config' | grep -c 'prefix-list rd-named4.* permit 1[1-9]\\.'";
+    let said = loaded(&text(&network, "middle"), show);
+    // It also complains that it was busy.
+    assert!(said.starts_with("10000\n") && !said.contains("No such command") && !said.contains("% "), "{said}");
+    let took = started.elapsed().unwrap();
+    assert!(took.as_secs() < 45, "{took:?}");
+    assert_eq!(frr::warning(&network, network.domain(&name("middle")).unwrap()), None);
+    let long = with_list(20_001);
+    assert!(frr::warning(&long, long.domain(&name("middle")).unwrap()).unwrap().contains("BIRD"));
+}
+
+#[test]
+fn a_whole_network_is_rendered_with_both_files_of_frr() {
+    let network = with_frr(chain());
+    let rendered = render(&network, &Templates::built_in(), &secrets()).unwrap();
+    let middle = &rendered.domains["middle"];
+    assert_eq!(middle.daemon.as_deref(), Some(text(&network, "middle").bgpd.as_str()));
+    assert_eq!(middle.zebra.as_deref(), Some(text(&network, "middle").zebra.as_str()));
+    assert_eq!(rendered.domains["right"].zebra, None);
+}
