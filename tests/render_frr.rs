@@ -140,8 +140,14 @@ fn what_bgpd_has_is_what_was_written() {
     let shown: BTreeSet<&str> = shown.lines().map(str::trim).collect();
     let silent = ["!", "exit", "hostname", "log timestamp", "bgp ebgp-requires-policy", "bgp fast-external-failover"];
     // An address of IPv4 in one of IPv6 is shown in another form.
-    let default =
-        ["::ffff:0.0.0.0/96 le 128", "restart-time 120", "rib-stale-time 500", "send-community all", "router-id"];
+    let default = [
+        "::ffff:0.0.0.0/96 le 128",
+        "restart-time 120",
+        "rib-stale-time 500",
+        "send-community all",
+        "router-id",
+        "no bgp reject-as-sets",
+    ];
     for line in text.bgpd.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let expected =
             !silent.iter().any(|word| line.starts_with(word)) && !default.iter().any(|word| line.ends_with(word));

@@ -477,7 +477,7 @@ pub fn with_frr(mut network: Network) -> Network {
         }
         // Lines of BIRD's language.
         if let Some(extra) = &mut domain.extra {
-            "! first\nip prefix-list admins-own seq 5 permit 192.0.2.0/24".clone_into(&mut extra.text);
+            extra.text = String::from("! first\nip prefix-list admins-own seq 5 permit 192.0.2.0/24");
         }
     }
     for link in &mut network.links {

@@ -3,6 +3,7 @@
 //! A list's name ends in a digest of what it says. So one that several sessions use is there once, and changed content means
 //! a new name: it can be put beside the old one while that is in use.
 
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Family, PrefixPattern};
@@ -62,8 +63,7 @@ impl Lists {
         // A list without entries would permit everything.
         debug_assert!(!entries.is_empty(), "{kind}");
         let name = format!("{PREFIX}{kind}-{}", digest(&[command, &entries.join("\n")]));
-        let key = (command.to_owned(), name.clone());
-        if let std::collections::btree_map::Entry::Vacant(place) = self.texts.entry(key) {
+        if let MapEntry::Vacant(place) = self.texts.entry((command.to_owned(), name.clone())) {
             let lines = (1..).zip(entries).map(|(index, entry)| format!("{command} {name} seq {} {entry}", index * 5));
             place.insert(lines.collect::<Vec<_>>().join("\n"));
             self.entries += entries.len();

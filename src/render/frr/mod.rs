@@ -5,11 +5,11 @@
 //! | BIRD | FRR |
 //! | --- | --- |
 //! | `bgp_path.len > N` | as-path list: more than N numbers |
-//! | `bgp_path.last != bgp_path.last_nonaggregated` | as-path list: a brace; `bgp reject-as-sets` |
-//! | `bgp_path ~ [0, 23456, …]` | as-path list: these numbers ([`numbers`]) |
+//! | `bgp_path.last != bgp_path.last_nonaggregated` | as-path list: a brace |
+//! | `bgp_path ~ [0, 23456, …]` | as-path list: these numbers (`numbers`) |
 //! | `gw != from`, `bgp_next_hop != from` | `match ip next-hop`, `match ipv6 next-hop` |
-//! | `net ~ [ … ]` | prefix lists ([`lists`]), tested one after the other ([`steps`]) |
-//! | bogus prefixes (`rte_validate()`) | a prefix list: [`nowhere`] |
+//! | `net ~ [ … ]` | prefix lists (`lists`), tested one after the other (`steps`) |
+//! | bogus prefixes (`rte_validate()`) | a prefix list: `nowhere` |
 //! | `roa_check(…) = ROA_INVALID` | `match rpki invalid` |
 //! | `bgp_large_community.delete([(N, *, *)])` | `set large-comm-list … delete`, and a test that it did |
 //! | `bgp_large_community ~ …` in an export filter | large-community lists |

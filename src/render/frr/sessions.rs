@@ -207,7 +207,7 @@ impl Session {
             prefer_global: self.next_hop && self.address.is_ipv6() && !is_link_local(self.address),
             keep_refused: false,
             import: self.import(lists, family, accept)?,
-            export: Self::export(lists, family, announce, labels)?,
+            export: export(lists, family, announce, labels)?,
             own_labels: lists.put("bgp large-community-list expanded", "own", &[own]),
             no_labels: noted(lists, "clean", [format!("deny _{asn}:")]),
             graceful_shutdown: lists.put("bgp community-list standard", "shutdown", &shutdown),
@@ -226,8 +226,9 @@ impl Session {
         if self.next_hop {
             let of = Family::of(self.address);
             let mut matches = vec![format!("{} next-hop address {}", command(of), self.address)];
-            if is_link_local(self.address) {
-                // `address` matches the global next hop or the link-local one; a global one of a third party would do too.
+            if is_link_local(self.address) && family == Family::Ipv6 {
+                // `address` matches the global next hop or the link-local one; with a global one of a third party, the route
+                // would pass too. FRR has no such test for IPv4: there it takes the link-local one, which is the neighbor.
                 let global = ["::/128".to_owned(), format!("{}/128", self.address)].map(|it| format!("permit {it}"));
                 let list = lists.put("ipv6 prefix-list", "hop6", &global);
                 matches.push(format!("ipv6 next-hop prefix-list {list}"));
@@ -239,14 +240,15 @@ impl Session {
         }
         steps.finish(lists, family, accept, &nowhere(family))
     }
+}
 
-    fn export(lists: &mut Lists, family: Family, announce: &RouteFilter, labels: &[String]) -> Result<FrrMap, Problem> {
-        let mut steps = Steps::default();
-        for list in labels {
-            steps.guard("Where it came from and where it may go", vec![format!("large-community {list}")]);
-        }
-        steps.finish(lists, family, announce, &[])
+/// The route map of what is announced; the name is still to come.
+fn export(lists: &mut Lists, family: Family, announce: &RouteFilter, labels: &[String]) -> Result<FrrMap, Problem> {
+    let mut steps = Steps::default();
+    for list in labels {
+        steps.guard("Where it came from and where it may go", vec![format!("large-community {list}")]);
     }
+    steps.finish(lists, family, announce, &[])
 }
 
 /// The list of paths that may be: at most `longest` numbers, no `AS_SET`, and from outside no number that nobody has.
