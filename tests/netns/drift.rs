@@ -217,7 +217,7 @@ fn a_namespace_that_loses_its_name_gets_it_again_with_all_that_is_in_it() {
         &[
             Damage {
                 name: "name unmounted",
-                script: "umount /run/netns/private",
+                script: "umount -l /run/netns/private",
                 well: NAME_IS_WELL,
                 told: "its name under /run/netns was gone",
             },
@@ -230,7 +230,7 @@ fn a_namespace_that_loses_its_name_gets_it_again_with_all_that_is_in_it() {
             },
             Damage {
                 name: "a plain file in place of the name",
-                script: "umount /run/netns/private; (echo text >/run/netns/private) 2>/dev/null || true",
+                script: "umount -l /run/netns/private; (echo text >/run/netns/private) 2>/dev/null || true",
                 well: NAME_IS_WELL,
                 told: "its name under /run/netns was gone",
             },

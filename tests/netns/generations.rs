@@ -28,12 +28,16 @@ pub fn pings(machine: &Machine) -> bool {
 }
 
 pub fn in_force(machine: &Machine) -> u64 {
+    let all = all_in_force(machine);
+    assert_eq!(all.len(), 1, "not one generation is in force: {all:?}");
+    all[0]
+}
+
+/// The generations that `history` has as in force: one, unless the state directory has just been lost.
+pub fn all_in_force(machine: &Machine) -> Vec<u64> {
     let list: serde_json::Value = serde_json::from_str(&machine.rdsup("history --json").ok()).expect("JSON");
     let all = list.as_array().expect("a list");
-    let one: Vec<u64> =
-        all.iter().filter(|it| it["in_force"] == true).map(|it| it["number"].as_u64().expect("a number")).collect();
-    assert_eq!(one.len(), 1, "not one generation is in force: {list}");
-    one[0]
+    all.iter().filter(|it| it["in_force"] == true).map(|it| it["number"].as_u64().expect("a number")).collect()
 }
 
 #[test]

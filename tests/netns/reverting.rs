@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::drift_foreign::put_in_the_way;
-use crate::generations::{in_force, pings, with_ping};
+use crate::generations::{all_in_force, in_force, pings, with_ping};
 use crate::machine::{DEMO, Machine, SOON, eventually, throughout};
 
 /// A file that is sound, and of which the machine refuses a step: there is a directory where a file must be.
@@ -186,7 +186,7 @@ fn a_state_directory_that_is_lost_while_everything_runs_is_filled_again() {
     machine.configure(&with_ping());
     machine.rdsup("apply").ok();
     machine.line("rm -rf /var/lib/rdsup/generations");
-    eventually(SOON, "generation 2 is kept", || in_force(&machine) == 2);
+    eventually(SOON, "generation 2 is kept", || all_in_force(&machine) == [2]);
     assert!(machine.rdsup("log").ok().contains("no longer in the state directory"));
 }
 
