@@ -217,9 +217,12 @@ impl Machine {
     /// The process id of the supervisor, inside.
     #[track_caller]
     pub fn supervisor(&self) -> String {
-        let said = self.run(&["pgrep", "-x", "rdsup"]);
-        let ids = said.stdout.trim().to_owned();
-        assert!(!ids.is_empty() && !ids.contains('\n'), "not one supervisor: {ids:?}");
+        let mut ids = String::new();
+        // What it starts has its name until that has become the other program.
+        eventually(SOON, "there is one supervisor", || {
+            self.run(&["pgrep", "-x", "rdsup"]).stdout.trim().clone_into(&mut ids);
+            !ids.is_empty() && !ids.contains('\n')
+        });
         ids
     }
 

@@ -96,7 +96,9 @@ fn an_adopted_daemon_that_ends_is_reported_with_its_real_status() {
     {
         let exit = if knows { exit } else { "exit status unknown" };
         eventually(SOON, &format!("{domain} ended: {exit}"), || machine.daemon(domain)["last_exit"] == exit);
-        assert!(machine.logged(domain).contains(&format!("daemon {exit}; again in")), "{}", machine.logged(domain));
+        eventually(SOON, &format!("the log tells that {domain} ended"), || {
+            machine.logged(domain).contains(&format!("daemon {exit}; again in"))
+        });
     }
     eventually(SOON, "all are back", || {
         machine.established("private", "rd_internet") && machine.established("hostile", "rd_internet")
@@ -149,18 +151,19 @@ fn rdsup_and_bird_are_upgraded_while_they_run_and_nothing_happens_to_sessions() 
     ));
     let start = || machine.sh(&format!("PATH=/srv/bin:$PATH /srv/bin/rdsup -c {CONFIG} start --detach --wait"));
     start();
-    assert_eq!(machine.sh("readlink /proc/$(pgrep -x rdsup)/exe").trim(), "/srv/bin/rdsup");
+    let program = || machine.line(&format!("readlink /proc/{}/exe", machine.supervisor())).trim().to_owned();
+    assert_eq!(program(), "/srv/bin/rdsup");
     let before = identity(&machine);
     let ping = machine.spawn(&words("ip netns exec private ping -n -q -i 0.01 -c 300 -W 1 198.51.100.1"));
     for program in ["rdsup", "bird"] {
         // Something after the end of a program changes the file and not the program.
         machine.sh(&format!("cd /srv/bin; cp {program} new; echo another build >>new; mv new {program}"));
     }
-    assert!(machine.sh("readlink /proc/$(pgrep -x rdsup)/exe").contains("(deleted)"), "the file was not replaced");
+    assert!(program().contains("(deleted)"), "the file was not replaced");
     assert_eq!(machine.rdsup("status").code(), Some(0), "the old one still answers");
     machine.signal_supervisor("TERM");
     start();
-    assert_eq!(machine.sh("readlink /proc/$(pgrep -x rdsup)/exe").trim(), "/srv/bin/rdsup", "the old one still runs");
+    assert_eq!(program(), "/srv/bin/rdsup", "the old one still runs");
     assert_eq!(identity(&machine), before);
     assert!(machine.logged("private").contains("found running"), "it was not taken over");
     let said = ping.finish(SOON).ok();
