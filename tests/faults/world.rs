@@ -1,7 +1,6 @@
 //! The networks that suffer, and what must be true of them afterwards.
 
-use std::time::{Duration, Instant};
-
+use crate::looking::assert_becomes;
 use crate::machine::{CONFIG, Machine, RDSUP, SOON, eventually, words};
 use crate::run::Run;
 use crate::said::Said;
@@ -127,7 +126,7 @@ impl World {
         argv.extend(no_cache);
         argv.extend([RDSUP, "-c", CONFIG, "start", "--detach"]);
         self.machine.run(&argv).ok();
-        let seen = self.machine.sh("grep -c faketime /proc/$(pgrep -x rdsup)/maps");
+        let seen = self.machine.sh(&format!("grep -c faketime /proc/{}/maps", self.machine.supervisor()));
         assert_ne!(seen.trim(), "0", "the supervisor does not see the false time");
     }
 
@@ -256,18 +255,4 @@ impl World {
         );
         assert!(open.is_empty(), "without a filter: {open}");
     }
-}
-
-/// Waits until a text is another, and tells the lines that differ if it does not become that.
-#[track_caller]
-fn assert_becomes(what: &str, wanted: &str, look: impl Fn() -> String) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut now = look();
-    while now != wanted && Instant::now() < deadline {
-        now = look();
-    }
-    let only = |these: &str, those: &str| {
-        these.lines().filter(|line| !those.lines().any(|other| other == *line)).collect::<Vec<_>>().join("\n")
-    };
-    assert!(now == wanted, "not {what}; more:\n{}\nless:\n{}", only(&now, wanted), only(wanted, &now));
 }

@@ -156,18 +156,14 @@ impl Machine {
     /// Fails unless everything is, within a moment, as [`Machine::traces`] said before.
     #[track_caller]
     pub fn assert_left_as(&self, clean: &str) {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
         // Processes and interfaces go a moment after what held them; after that a difference is one.
-        while std::time::Instant::now() < end {
-            if self.traces() == clean {
-                return;
-            }
-        }
-        let now = self.traces();
-        let only = |these: &str, those: &str| {
-            these.lines().filter(|line| !those.lines().any(|other| other == *line)).collect::<Vec<_>>().join("\n")
-        };
-        assert_eq!(now, clean, "left behind:\n{}\nlost:\n{}\n", only(&now, clean), only(clean, &now));
+        assert_becomes("as it was", clean, || self.traces());
+    }
+
+    /// Fails unless a script prints this within a moment: the kernel tells the state of a link after the link has it.
+    #[track_caller]
+    pub fn assert_prints(&self, wanted: &str, script: &str) {
+        assert_becomes("what was printed before", wanted, || self.sh(script));
     }
 
     /// What `plan` prints; it must succeed.
@@ -182,12 +178,38 @@ impl Machine {
         self.rdsup("status --wait 30s").ok();
     }
 
+    /// The names of the counters that have risen, by the time that this one has: what is sent arrives a moment later.
+    #[track_caller]
+    pub fn assert_rises(&self, domain: &str, counter: &str, action: impl FnOnce()) {
+        let before = self.counters(domain);
+        action();
+        let mut rising = Vec::new();
+        eventually(SOON, &format!("{counter} of {domain} rises"), || {
+            rising = self.counters(domain).into_iter().filter(|counter| !before.contains(counter)).collect();
+            rising.iter().any(|(name, _)| name == counter)
+        });
+    }
+
     /// Fails unless `plan` finds nothing to do.
     #[track_caller]
     pub fn assert_converged(&self) {
         let plan = self.plan();
         assert!(plan.to_lowercase().contains("nothing to do"), "the plan is not empty:\n{plan}");
     }
+}
+
+/// Waits until a text is another, and tells the lines that differ if it does not become that.
+#[track_caller]
+pub fn assert_becomes(what: &str, wanted: &str, look: impl Fn() -> String) {
+    let end = std::time::Instant::now() + SOON;
+    let mut now = look();
+    while now != wanted && std::time::Instant::now() < end {
+        now = look();
+    }
+    let only = |these: &str, those: &str| {
+        these.lines().filter(|line| !those.lines().any(|other| other == *line)).collect::<Vec<_>>().join("\n")
+    };
+    assert!(now == wanted, "not {what}; more:\n{}\nless:\n{}", only(&now, wanted), only(wanted, &now));
 }
 
 fn enter_domain(domain: Option<&str>) -> Vec<&str> {

@@ -208,6 +208,12 @@ impl Machine {
         self.rdsup("stop").ok();
     }
 
+    /// Takes a file or a directory away, in one step: whoever fills it just now must not be in the way of `rm`.
+    #[track_caller]
+    pub fn lose(&self, path: &str) {
+        self.sh(&format!("mv {path} {path}.lost; rm -rf {path}.lost"));
+    }
+
     /// Ends the supervisor and leaves the network, so that nothing repairs what the test changes by hand.
     #[track_caller]
     pub fn unattended(&self) {
