@@ -41,7 +41,10 @@ fn a_stranger_may_ask_nothing() {
 #[ignore = "needs root: several user ids"]
 fn a_viewer_looks_at_its_domain_and_changes_nothing() {
     let machine = machine();
-    assert!(becomes(&machine, "viewer", "ctl private show bgp").ok().contains("198.51.100.0/24"));
+    // The session is established a moment before it has brought its routes.
+    eventually(SOON, "the viewer sees a route", || {
+        becomes(&machine, "viewer", "ctl private show bgp").ok().contains("198.51.100.0/24")
+    });
     becomes(&machine, "viewer", "ctl private show status").ok();
     for line in
         ["ctl private disable rd_internet", "ctl private down", "ctl private configure", "ctl internet show status"]
@@ -109,16 +112,22 @@ fn crowd(machine: &Machine, users: usize, each: usize, bytes: usize) -> Backgrou
 #[ignore = "needs root: several user ids"]
 fn strangers_who_take_every_place_keep_nobody_out() {
     let machine = machine();
-    let _crowd = crowd(&machine, 4, 64, 0);
-    let begun = Instant::now();
-    machine.rdsup("status").ok();
-    assert!(machine.rdsup("confirm").refused(1).contains("nothing waits"));
-    for user in ["viewer", "operator", "friend"] {
-        becomes(&machine, user, "status").ok();
+    for _ in 0..4 {
+        let begun = Instant::now();
+        let _crowd = crowd(&machine, 4, 64, 0);
+        let asked = Instant::now();
+        machine.rdsup("status").ok();
+        assert!(machine.rdsup("confirm").refused(1).contains("nothing waits"));
+        for user in ["viewer", "operator", "friend"] {
+            becomes(&machine, user, "status").ok();
+        }
+        println!("256 idle strangers: five requests answered in {:?}", asked.elapsed());
+        // Those who ask nothing are gone by themselves after ten seconds.
+        if begun.elapsed() < Duration::from_secs(10) {
+            return;
+        }
     }
-    // Before those who ask nothing are gone by themselves.
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
-    println!("256 idle strangers: five requests answered in {:?}", begun.elapsed());
+    panic!("the test proves nothing: the strangers were gone each time");
 }
 
 #[test]

@@ -136,9 +136,11 @@ fn lab_runs_the_file_in_namespaces_of_its_own_and_leaves_nothing() {
         "lab",
         CONFIG,
         "--",
-        "sh",
+        "bash",
         "-c",
-        "rdsup status --wait 30s >&2; ip netns list; ip netns exec private ping -nqc 1 198.51.100.1; exit 5",
+        // The sessions are established a moment before their routes are in the kernel.
+        "rdsup status --wait 30s >&2; ip netns list
+         until ip netns exec private ping -nqc 1 -W 1 198.51.100.1 || [ $SECONDS -gt 60 ]; do sleep 0.1; done; exit 5",
     ]);
     assert_eq!(said.code(), Some(5), "{said}");
     assert!(said.stdout.contains("private") && said.stdout.contains(" 0% packet loss"), "{said}");

@@ -61,8 +61,8 @@ fn start_converges_from_whatever_was_damaged_while_no_supervisor_ran() {
         assert!(!machine.pings("hostile", "198.51.100.1"), "the filter is open after `{damage}`");
         machine.assert_converged();
     }
-    let birds = machine.sh("pgrep -cx bird").trim().to_owned();
-    assert_eq!(birds, "3", "daemons of a lost namespace still run");
+    // One that was killed is there until somebody has asked how it ended.
+    eventually(SOON, "daemons of lost namespaces run no longer", || machine.sh("pgrep -cx bird").trim() == "3");
 }
 
 #[test]
@@ -77,9 +77,9 @@ fn a_supervisor_killed_anywhere_in_its_start_leaves_what_the_next_one_completes(
     }
     machine.start();
     assert!(machine.established("private", "rd_internet"));
-    assert!(machine.pings("private", "198.51.100.1"));
+    eventually(SOON, "the routes are learned", || machine.pings("private", "198.51.100.1"));
     machine.assert_converged();
-    assert_eq!(machine.sh("pgrep -cx bird").trim(), "3");
+    eventually(SOON, "there is one daemon for each domain", || machine.sh("pgrep -cx bird").trim() == "3");
     machine.stop();
     machine.assert_left_as(&clean);
 }
@@ -97,5 +97,5 @@ fn a_daemon_that_cannot_stay_up_leaves_the_other_domains_alone() {
     }
     assert_eq!(machine.session("internet", "rd_private"), other);
     assert!(machine.pings("private", "198.51.100.1"));
-    eventually(Duration::from_mins(1), "it is started again", || machine.established("hostile", "rd_internet"));
+    eventually(Duration::from_mins(2), "it is started again", || machine.established("hostile", "rd_internet"));
 }

@@ -61,6 +61,17 @@ fn machine() -> Machine {
             machine.within(consumer, &format!("ip route get {seen}")).stdout.contains("dev rd-private")
         });
     }
+    // And the way back.
+    for (consumer, prefix) in [
+        ("hostile", "10.66.0.0/16"),
+        ("hostile", "2001:db8:66::/48"),
+        ("internet", "198.51.100.0/24"),
+        ("internet", "2001:db8:1::/48"),
+    ] {
+        eventually(SOON, &format!("private learns {prefix}"), || {
+            machine.routes_to("private", prefix).contains(&format!("dev rd-{consumer}"))
+        });
+    }
     machine
 }
 

@@ -52,7 +52,14 @@ packets = ["any"]
 
 fn running(toml: &str) -> Machine {
     let machine = Machine::running(toml);
-    for (domain, prefix) in [("r", "10.1.0.0/16"), ("r", "10.2.0.0/16"), ("r", "10.3.0.0/16"), ("s", "10.0.0.0/24")] {
+    for (domain, prefix) in [
+        ("r", "10.1.0.0/16"),
+        ("r", "10.2.0.0/16"),
+        ("r", "10.3.0.0/16"),
+        ("s", "10.0.0.0/24"),
+        ("t", "10.1.0.0/16"),
+        ("t", "2001:db8:1::/48"),
+    ] {
         eventually(SOON, &format!("{domain} learns {prefix}"), || machine.routes_to(domain, prefix).contains(" dev "));
     }
     machine

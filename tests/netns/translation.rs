@@ -265,7 +265,10 @@ fn nat() -> Machine {
         let domain = if prefix == "default" { "private" } else { "edge" };
         eventually(SOON, &format!("{domain} learns {prefix}"), || machine.routes_to(domain, prefix).contains(" dev "));
     }
-    eventually(SOON, "IPv6 is learned", || machine.routes_to("edge", "2001:db8:77::7").contains(" dev "));
+    eventually(SOON, "IPv6 is learned", || {
+        machine.routes_to("edge", "2001:db8:77::7").contains(" dev ")
+            && machine.within("private", "ip -6 route show default").stdout.contains(" dev rd-edge")
+    });
     machine
 }
 
