@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::machine::{Machine, SOON};
+use crate::machine::{Machine, SOON, eventually};
 
 /// One end of a session: domain, and what the session is called there.
 type End = (String, String);
@@ -31,9 +31,15 @@ pub struct Announced {
 }
 
 impl Machine {
-    /// Every session of every domain.
+    /// Every session of every domain, when all their daemons have answered: of one that is busy just now nothing is told.
+    #[track_caller]
     pub fn sessions(&self) -> Sessions {
-        let status: Value = serde_json::from_str(&self.rdsup("status --json").stdout).unwrap_or_default();
+        let mut status = Value::Null;
+        eventually(SOON, "every daemon answers", || {
+            status = serde_json::from_str(&self.rdsup("status --json").stdout).unwrap_or_default();
+            let domains = status["domains"].as_array();
+            domains.is_some_and(|domains| domains.iter().all(|domain| domain["sessions_unknown"] != true))
+        });
         let mut sessions = Sessions::new();
         for domain in status["domains"].as_array().into_iter().flatten() {
             for session in domain["sessions"].as_array().into_iter().flatten() {
@@ -99,7 +105,7 @@ impl Table {
         );
         let seen = || changed(&before, &machine.sessions());
         // What was announced and does not come is the row's fault, not the test's.
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + SOON;
         while !announced
             .certain
             .iter()

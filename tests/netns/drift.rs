@@ -9,8 +9,10 @@ use crate::machine::{Machine, SOON, eventually};
 /// How often each kind of damage is done.
 const ROUNDS: usize = 12;
 
-/// The longest that any repair may take here.
-const LIMIT_MS: f64 = 3000.0;
+/// The longest that repairs may take here: half of them, one of many, which may have had no processor for a while, and one alone.
+const MEDIAN_MS: f64 = 1000.0;
+const WORST_MS: f64 = 9000.0;
+const ALONE_MS: f64 = 3000.0;
 
 /// One kind of damage.
 pub struct Damage {
@@ -60,13 +62,17 @@ pub fn inflict(machine: &Machine, damage: &Damage, rounds: usize) -> Vec<f64> {
     times
 }
 
-/// Prints a line of the table and holds the worst time to the limit.
+/// Prints a line of the table and holds the times to the limits.
 #[track_caller]
 pub fn print(name: &str, mut times: Vec<f64>) {
     times.sort_by(f64::total_cmp);
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
     println!("| {name:<44} | {:>5} | {median:>9.0} | {worst:>8.0} |", times.len());
-    assert!(worst < LIMIT_MS, "{name}: {worst} ms");
+    if times.len() == 1 {
+        assert!(worst < ALONE_MS, "{name}: {worst} ms");
+    } else {
+        assert!(median < MEDIAN_MS && worst < WORST_MS, "{name}: {median} ms half of them, {worst} ms the worst");
+    }
 }
 
 pub fn print_heading() {
@@ -130,7 +136,8 @@ fn links_addresses_and_routes_come_back_and_other_sessions_keep_their_uptime() {
             },
             Damage {
                 name: "end of a veth renamed",
-                script: "ip -n private link set rd-internet down; ip -n private link set rd-internet name other",
+                // Some kernels rename what is down only, and rdsup may be faster than the second step.
+                script: "until ip -n private link set rd-internet down && ip -n private link set rd-internet name other; do :; done",
                 well: LINK_IS_WELL,
                 told: "rd-internet",
             },
@@ -155,7 +162,7 @@ fn links_addresses_and_routes_come_back_and_other_sessions_keep_their_uptime() {
         ],
     );
     assert_eq!(identity(&machine, &OTHERS), before);
-    assert!(machine.pings("private", "198.51.100.1"));
+    eventually(SOON, "the routes are learned again", || machine.pings("private", "198.51.100.1"));
 }
 
 #[test]

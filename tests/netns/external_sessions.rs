@@ -35,9 +35,15 @@ fn wait(machine: &Machine) -> Option<u32> {
 fn a_neighbor_that_floods_loses_its_session_for_ever_longer_until_it_stops() {
     let (machine, _) = flooded(12, 10);
     machine.rdsup("start --detach").ok();
-    for seconds in [1, 2, 4, 8] {
-        eventually(SOON, &format!("the session waits for {seconds} s"), || wait(&machine) == Some(seconds));
-    }
+    // Who looks too seldom misses a short one.
+    let mut waits = Vec::new();
+    eventually(2 * SOON, "the session waits for 8 s", || {
+        if let Some(seconds) = wait(&machine).filter(|seconds| waits.last() != Some(seconds)) {
+            waits.push(seconds);
+        }
+        waits.last() == Some(&8)
+    });
+    assert!(waits.is_sorted() && waits.iter().all(|seconds| [1, 2, 4, 8].contains(seconds)), "{waits:?}");
     assert!(machine.routes_to("edge", "9.1.0.0/16").is_empty(), "routes of a closed session");
     machine.write("/srv/machine/isp.conf", &upstream(10, ""));
     isp(&machine, "configure");
@@ -53,10 +59,10 @@ fn a_session_that_is_lost_is_back_after_a_second_or_two() {
     machine.rdsup("start --detach").ok();
     let up = || machine.established("edge", "ext_transit");
     eventually(SOON, "the session comes up", up);
+    let before = machine.session("edge", "ext_transit");
     isp(&machine, "restart four");
-    eventually(SOON, "the neighbor has restarted it", || !up());
     let started = std::time::Instant::now();
-    eventually(SOON, "the session is back", up);
+    eventually(SOON, "the session is another one", || up() && machine.session("edge", "ext_transit") != before);
     assert!(started.elapsed() < Duration::from_secs(8), "it took {:?}", started.elapsed());
 }
 
@@ -112,7 +118,7 @@ fn no_change_of_policy_resets_a_session() {
     // What does reset it, so that the rest of this test means something.
     machine.configure(&toml.replace("preference = 200", "preference = 200\nrole = \"customer\""));
     machine.rdsup("apply").ok();
-    assert_ne!(machine.session("edge", "ext_transit"), before, "a role is agreed on when a session begins");
+    eventually(SOON, "a role is agreed on when a session begins", || machine.session("edge", "ext_transit") != before);
 }
 
 #[test]

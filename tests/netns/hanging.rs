@@ -92,26 +92,44 @@ fn with_work(toml: &str) -> String {
 #[test]
 fn a_daemon_that_works_for_half_a_minute_by_somebody_elses_order_is_not_taken_for_hung() {
     let machine = Machine::running(&with_work(DEMO));
-    let (before, session) = (machine.bird("private"), machine.session("private", "rd_internet"));
-    // The best of a few, which is what it takes when nobody else computes: a busy machine then has room up to the limit.
+    let (mut before, mut session) = (machine.bird("private"), machine.session("private", "rd_internet"));
+    let mut restarts = serde_json::json!(0);
+    // The best of a few, which is what it takes when nobody else computes.
     let once = (0..4).map(|_| {
         let asked = Instant::now();
         assert!(machine.birdc("private", "eval w24(1)").contains("16777217"));
         asked.elapsed().as_millis().max(1)
     });
-    let count = (28_000 / once.min().expect("four times")).clamp(2, 400);
-    let count = usize::try_from(count).expect("a small number");
-    let sum = vec!["w24(1)"; count].join("+");
-    let work = machine.spawn(&words(&format!("birdc -s /run/rdsup/private/bird.ctl eval {sum}")));
-    let began = Instant::now();
-    eventually(SOON, "status says that it is busy", || machine.daemon("private")["state"] == "busy");
-    let said = work.finish(Duration::from_mins(2)).ok();
-    println!("busy for {:.1?}", began.elapsed());
-    assert!(said.contains(&(count * 16_777_217).to_string()), "it was interrupted: {said}");
-    assert!(began.elapsed() > Duration::from_secs(22), "the test proves nothing");
-    eventually(SOON, "it answers again", || machine.daemon("private")["state"] == "running");
-    assert_eq!((machine.bird("private"), machine.session("private", "rd_internet")), (before, session));
-    assert_eq!(machine.daemon("private")["restarts"], 0);
+    let mut count = (28_000 / once.min().expect("four times")).clamp(2, 400);
+    // Whatever others compute meanwhile makes it longer, and nothing is promised to what takes longer than a minute.
+    for _ in 0..4 {
+        let terms = usize::try_from(count).expect("a small number");
+        let sum = vec!["w24(1)"; terms].join("+");
+        let work = machine.spawn(&words(&format!("birdc -s /run/rdsup/private/bird.ctl eval {sum}")));
+        let began = Instant::now();
+        eventually(SOON, "status says that it is busy", || machine.daemon("private")["state"] == "busy");
+        let said = work.finish(Duration::from_mins(2));
+        let took = began.elapsed();
+        println!("busy for {took:.1?}");
+        if took > Duration::from_secs(50) {
+            count = count / 2 + 1;
+            machine.rdsup("status --wait 30s").ok();
+            (before, session) = (machine.bird("private"), machine.session("private", "rd_internet"));
+            restarts = machine.daemon("private")["restarts"].clone();
+            continue;
+        }
+        let said = said.ok();
+        assert!(said.contains(&(terms * 16_777_217).to_string()), "it was interrupted: {said}");
+        eventually(SOON, "it answers again", || machine.daemon("private")["state"] == "running");
+        assert_eq!((machine.bird("private"), machine.session("private", "rd_internet")), (before, session));
+        assert_eq!(machine.daemon("private")["restarts"], restarts);
+        if took > Duration::from_secs(22) {
+            return;
+        }
+        (before, session) = (machine.bird("private"), machine.session("private", "rd_internet"));
+        count = count * 3 / 2;
+    }
+    panic!("the test proves nothing: it never worked for half a minute");
 }
 
 #[test]
@@ -146,6 +164,8 @@ fn a_filter_of_twenty_thousand_lines_is_loaded_by_apply_and_by_hand_and_nobody_t
     let began = Instant::now();
     assert!(machine.birdc("private", "configure").contains("Reconfigured"));
     println!("20,000 lines: configured by hand in {:.1?}", began.elapsed());
+    // What was asked while it was reading is answered a moment later.
+    eventually(SOON, "it answers", || machine.daemon("private")["state"] == "running");
     throughout(Duration::from_secs(12), "it runs and answers", || machine.daemon("private")["state"] == "running");
     assert_eq!((machine.bird("private"), machine.session("private", "rd_internet")), (before, session));
     assert!(!machine.logged("private").contains("does not answer"));
@@ -193,7 +213,7 @@ fn a_stopped_daemon_does_not_keep_the_others_from_being_watched() {
         }
         machine.line(&format!("kill -CONT {hung}"));
         // It was taken back.
-        applying.finish(SOON);
+        applying.finish(HOLD_TIME);
         machine.rdsup("status --wait 30s").ok();
     }
     panic!("the test proves nothing: nobody ever waited for the stopped one");
