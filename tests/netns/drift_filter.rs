@@ -40,7 +40,9 @@ const SENDER: &str = r#"
 const RECEIVER: &str = r#"
     use Socket qw(:all); use Time::HiRes qw(time);
     my ($forbidden, $allowed) = map {
-        socket(my $s, AF_INET, SOCK_DGRAM, 0) or die; bind($s, pack_sockaddr_in($_, inet_aton("203.0.113.2"))) or die "$!"; $s
+        socket(my $s, AF_INET, SOCK_DGRAM, 0) or die; bind($s, pack_sockaddr_in($_, inet_aton("203.0.113.2"))) or die "$!";
+        # SO_RCVBUFFORCE, for what comes while another program has the processor.
+        setsockopt($s, SOL_SOCKET, 33, 8 << 20) or setsockopt($s, SOL_SOCKET, SO_RCVBUF, 8 << 20); $s
     } 5000, 6000;
     my $n = 0;
     open(my $ready, ">", "/run/ready") or die; close $ready;
@@ -94,9 +96,10 @@ fn the_time_without_a_filter_is_measured_with_a_stream_of_what_it_forbids() {
         gaps[middle],
         gaps[FLUSHES - 1]
     );
-    assert!(passed[middle] > 0, "a filter that is gone lets through what it forbids: the stream shows nothing");
+    // Not each time: the sender, too, waits for a processor.
+    assert!(passed[FLUSHES - 1] > 0, "a filter that is gone lets through what it forbids: the stream shows nothing");
     assert!(gaps[FLUSHES - 1] < 3000, "a domain was without its filter for {} ms", gaps[FLUSHES - 1]);
-    machine.rdsup("status --wait 10s").ok();
+    machine.rdsup("status --wait 30s").ok();
     machine.assert_converged();
 }
 
@@ -110,16 +113,18 @@ fn a_domain_whose_filter_cannot_be_put_back_is_closed_until_it_can() {
     eventually(SOON, "its link goes down", || {
         !machine.line("ip -n private -o link show dev rd-internet").contains(",UP")
     });
-    let status = machine.rdsup("status");
-    assert_eq!(status.code(), Some(3), "{status}");
-    eventually(SOON, "the problem is told", || machine.rdsup("status").stdout.contains("private: "));
+    eventually(SOON, "the problem is told", || {
+        let status = machine.rdsup("status");
+        status.code() == Some(3) && status.stdout.contains("private: ")
+    });
     // Others are mended meanwhile.
     machine.line("ip -n hostile address delete 10.66.0.1/32 dev lo");
     eventually(SOON, "another domain's address comes back", || {
         machine.line("ip -n hostile -o address show dev lo").contains("10.66.0.1/32")
     });
     assert!(!machine.line("ip -n private -o link show dev rd-internet").contains(",UP"), "it is open without a filter");
-    machine.line(&format!("umount {nft}"));
+    // Lazily: rdsup may just be trying.
+    machine.line(&format!("umount -l {nft}"));
     eventually(SOON, "its link comes back", || machine.established("private", "rd_internet"));
     machine.rdsup("status --wait 30s").ok();
     eventually(SOON, "packets cross again", || machine.pings("private", "198.51.100.1"));

@@ -6,7 +6,11 @@ use crate::machine::{CONFIG, DEMO, Machine, RDSUP, SOON, eventually};
 
 fn entries(machine: &Machine) -> Vec<Value> {
     let text = machine.sh("cat /run/rdsup/log/rdsup.log");
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    // The last line may be half there.
+    text.split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// The first entry whose fields have this value.
@@ -101,6 +105,7 @@ fn a_full_disk_stops_nothing_and_the_log_says_what_is_missing() {
     }
     machine.sh("rm -f /run/rdsup/log/filler; mount -o remount,size=4m /run/rdsup/log");
     machine.rdsup("apply").ok();
+    machine.unattended();
     let text = machine.sh("cat /run/rdsup/log/rdsup.log");
     let told = text.lines().find(|line| line.contains("lines of this log could not be written")).expect("it is told");
     println!("{told}");

@@ -32,6 +32,7 @@ fn machine(other: &str) -> Machine {
     // Its own, beside the one by the link.
     machine.line("ip route add unreachable 10.79.0.0/16 proto 114");
     eventually(SOON, "what nobody asked for is gone", || !routes(&machine).contains("10.79"));
+    eventually(SOON, "that is told", || said(&machine, "") > 0);
     machine.write("/srv/machine/other.toml", other);
     machine
 }
@@ -151,6 +152,9 @@ fn a_table_of_another_network_in_the_host_is_told_and_left_and_the_rest_is_repai
     machine.rdsup("status --wait 30s").ok();
     machine.assert_converged();
     machine.sh(replace);
+    eventually(SOON, "it is told again", || {
+        machine.rdsup("status").stdout.contains("host: the network of run_dir /run/z")
+    });
     machine.line("ip route add unreachable 10.80.0.0/16 proto 114");
     machine.stop();
     assert!(mark() && routes(&machine).contains("10.80.0.0/16"), "the other's are left by stop");
