@@ -76,7 +76,7 @@ fn measure(setup: &Setup, network: &Network, world: &World, way: &Way, domain: &
     let frames: Vec<_> = probes.iter().map(|probe| setup.frame(way, &probe.wire)).collect();
     let awaited = probes.iter().zip(&frames).filter(|(probe, _)| probe.allowed);
     let awaited = awaited.map(|(_, frame)| (frame.nonce, way.into.clone())).collect();
-    let batch = Batch { frames: frames.clone(), awaited, needles: Vec::new(), deadline_ms: 3000, quiet_ms: 60 };
+    let batch = Batch { frames: frames.clone(), awaited, needles: Vec::new(), deadline_ms: 10_000, quiet_ms: 60 };
     let seen = setup.batch(batch);
     let passed: BTreeSet<u64> = seen.iter().filter(|it| way.passed(it)).map(|it| it.nonce).collect();
     // Whoever is refused gets no answer either.

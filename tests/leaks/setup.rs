@@ -279,7 +279,7 @@ impl Setup {
             frames: frames.clone(),
             awaited: good.iter().map(|frame| (frame.nonce, way.into.clone())).collect(),
             needles: Vec::new(),
-            deadline_ms: 2000,
+            deadline_ms: 10_000,
             quiet_ms: 60,
         });
         let entered = |frame: &Frame| {

@@ -132,7 +132,7 @@ fn error(setup: &Setup) -> Outcome {
     let way = Way::link("o", "d");
     let frames: Vec<_> = sent.iter().map(|packet| setup.frame(&way, packet)).collect();
     let awaited = frames.iter().map(|frame| (frame.nonce, "d".to_owned())).collect();
-    let seen = setup.batch(Batch { frames, awaited, needles: Vec::new(), deadline_ms: 2000, quiet_ms: 60 });
+    let seen = setup.batch(Batch { frames, awaited, needles: Vec::new(), deadline_ms: 10_000, quiet_ms: 60 });
     setup.note(2, 0, 2);
     let errors: Vec<_> = seen
         .iter()

@@ -3,6 +3,7 @@
 use super::Case;
 use super::interface::{self, up};
 use super::link::{self, R, S, U, s_to_r, u_to_r};
+use crate::machine::SOON;
 use crate::packet::{Carries, Packet, quoted};
 use crate::setup::{Edit, Failure, Outcome, Setup, Way, World};
 use crate::wire::{Answer, Batch, Request, hex};
@@ -114,11 +115,18 @@ fn redirects(setup: &Setup) -> Outcome {
 fn announce(setup: &Setup) -> Outcome {
     let asking = |source: [u8; 4]| hex(&[&[0, 1][..], &setup.mac("edge", "up0"), &source].concat());
     let needles = vec![asking([198, 51, 100, 1]), asking([203, 0, 113, 2])];
-    setup.machine.sh("ip -n edge neighbor flush dev up0 203.0.113.1 2>/dev/null || true
-        ip -n edge neighbor delete 203.0.113.1 dev up0 2>/dev/null || true
-        (sleep 0.2; ip netns exec edge ping -n -c 1 -W 1 -w 1 -I 198.51.100.1 203.0.113.1) >/dev/null 2>&1 &");
+    // Again and again: what was asked before the batch is not looked at.
+    let asks = setup.machine.spawn(&[
+        "bash",
+        "-c",
+        "for round in {1..12}; do
+            ip -n edge neighbor flush dev up0 203.0.113.1; ip -n edge neighbor delete 203.0.113.1 dev up0
+            ip netns exec edge ping -n -c 1 -W 1 -w 1 -I 198.51.100.1 203.0.113.1; sleep 0.2
+         done",
+    ]);
     let batch = Batch { frames: Vec::new(), awaited: Vec::new(), needles, deadline_ms: 4000, quiet_ms: 2000 };
     let Answer::Seen { found, .. } = setup.ask(&Request::Batch(batch)) else { panic!("another answer") };
+    asks.finish(SOON);
     setup.note(1, 0, 1);
     if found.iter().any(|(at, ..)| *at == 0) {
         return Err(Failure::Leak("the question names the address of the loopback".into()));

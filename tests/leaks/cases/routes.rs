@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Case;
+use crate::machine::SOON;
 use crate::setup::{Failure, Outcome, Setup, World, until};
 
 /// `r` between `four` and `six`, linked domains with a session over IPv4 and one over IPv6, `third` on a static link, and
@@ -186,8 +187,7 @@ fn heard(setup: &Setup) -> Result<String, Failure> {
         "2a00:ff::/32",
     ];
     let mut table = String::new();
-    let deadline = Duration::from_secs(25);
-    until(deadline, "the honest routes are learned", || {
+    until(Duration::from_mins(1), "the honest routes are learned", || {
         table = setup.machine.birdc("r", "show route");
         HONEST.iter().all(|prefix| table.contains(&format!("{prefix} ")))
     })
@@ -282,9 +282,7 @@ fn path(setup: &Setup) -> Outcome {
         ],
     )?;
     // The longest path that is allowed.
-    until(Duration::from_secs(5), "a path of 64 is learned", || {
-        setup.machine.birdc("r", "show route").contains("192.168.30.0/24")
-    })
+    until(SOON, "a path of 64 is learned", || setup.machine.birdc("r", "show route").contains("192.168.30.0/24"))
 }
 
 fn next_hop(setup: &Setup) -> Outcome {

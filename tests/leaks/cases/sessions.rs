@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::Case;
+use crate::machine::SOON;
 use crate::setup::{Edit, Failure, Outcome, Setup, World, until};
 
 /// `r` in the middle of neighbors and linked domains, one for each fault. `x` and `y` each see a part of `r` under an alias,
@@ -223,36 +224,37 @@ fn leak_if(leaked: bool, what: impl FnOnce() -> String) -> Outcome {
     if leaked { Err(Failure::Leak(what())) } else { Ok(()) }
 }
 
-/// The other side tries again and again, each second.
-fn refused(setup: &Setup, protocol: &str, theirs: &str, socket: &str) -> Outcome {
-    setup.note(1, 0, 1);
-    until(Duration::from_secs(6), "an honest neighbor is heard", || up(setup, "ext_honest"))?;
-    let there = || setup.machine.sh(&format!("birdc -s /srv/machine/{socket}.ctl show protocols {theirs}"));
-    until(Duration::from_secs(10), "the other side tries", || {
-        ["Connect", "Active", "OpenSent", "OpenConfirm", "Established"].iter().any(|state| there().contains(state))
-    })
-    .map_err(|_| Failure::Dead(format!("nobody tries: {}", there())))?;
-    // A session of the domain's own daemon, before that was replaced, takes a moment to end.
-    until(Duration::from_secs(5), "the former session has ended", || !up(setup, protocol)).ok();
-    let end = Instant::now() + Duration::from_secs(4);
+/// Looks for a while: what must not be there could come after what must.
+fn no_leak_for(seconds: u64, mut look: impl FnMut() -> Outcome) -> Outcome {
+    let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
-        leak_if(up(setup, protocol), || format!("{protocol} is established"))?;
+        look()?;
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
 }
 
+/// The other side tries again and again, each second.
+fn refused(setup: &Setup, protocol: &str, theirs: &str, socket: &str) -> Outcome {
+    setup.note(1, 0, 1);
+    until(SOON, "an honest neighbor is heard", || up(setup, "ext_honest"))?;
+    let there = || setup.machine.sh(&format!("birdc -s /srv/machine/{socket}.ctl show protocols {theirs}"));
+    until(SOON, "the other side tries", || {
+        ["Connect", "Active", "OpenSent", "OpenConfirm", "Established"].iter().any(|state| there().contains(state))
+    })
+    .map_err(|_| Failure::Dead(format!("nobody tries: {}", there())))?;
+    // A session of the domain's own daemon, before that was replaced, takes a moment to end.
+    until(Duration::from_secs(10), "the former session has ended", || !up(setup, protocol)).ok();
+    no_leak_for(4, || leak_if(up(setup, protocol), || format!("{protocol} is established")))
+}
+
 /// The cache knows the prefix for somebody else's.
 fn origin(setup: &Setup) -> Outcome {
     setup.note(1, 0, 1);
-    until(Duration::from_secs(20), "the cache has been heard", || {
-        show(setup, "route table rpki4").contains("9.7.0.0/24")
-    })?;
-    until(Duration::from_secs(10), "what nobody else owns is learned", || {
-        show(setup, "route table master4").contains("9.1.0.0/24")
-    })?;
+    until(SOON, "the cache has been heard", || show(setup, "route table rpki4").contains("9.7.0.0/24"))?;
+    until(SOON, "what nobody else owns is learned", || show(setup, "route table master4").contains("9.1.0.0/24"))?;
     // Routes that came before the cache was heard are judged again.
-    let end = Instant::now() + Duration::from_secs(4);
+    let end = Instant::now() + Duration::from_secs(12);
     while show(setup, "route table master4").contains("9.7.0.0/24") {
         leak_if(Instant::now() > end, || "9.7.0.0/24 is learned".to_owned())?;
         std::thread::sleep(Duration::from_millis(50));
@@ -264,37 +266,37 @@ fn limit(setup: &Setup, protocol: &str, most: usize) -> Outcome {
     setup.note(1, 0, 1);
     let count = || show(setup, &format!("route protocol {protocol}")).matches(" unicast ").count();
     let over = || show(setup, &format!("protocols all {protocol}"));
-    until(Duration::from_secs(15), "more has been announced than is allowed", || {
+    until(SOON, "more has been announced than is allowed", || {
         count() > most || over().contains("Route limit exceeded") || over().contains("[HIT]")
     })?;
-    let end = Instant::now() + Duration::from_secs(1);
-    while Instant::now() < end {
+    no_leak_for(1, || {
         let now = count();
-        leak_if(now > most, || format!("{now} routes of {protocol} are in the table"))?;
-    }
-    Ok(())
+        leak_if(now > most, || format!("{now} routes of {protocol} are in the table"))
+    })
 }
 
 /// Routes that the liar announces with the others.
 fn lies(setup: &Setup, prefix: &str) -> Outcome {
     setup.note(1, 0, 1);
     let routes = || show(setup, "route protocol rd_liar");
-    until(Duration::from_secs(15), "the honest routes are learned", || routes().contains("10.5.1.0/24"))?;
-    leak_if(routes().contains(prefix), || format!("{prefix} is learned: {}", routes()))
+    until(SOON, "the honest routes are learned", || routes().contains("10.5.1.0/24"))?;
+    no_leak_for(1, || leak_if(routes().contains(prefix), || format!("{prefix} is learned: {}", routes())))
 }
 
 /// What `r` tells: `own`, and not `others`.
 fn told(setup: &Setup, protocol: &str, own: &str, others: &[&str]) -> Outcome {
     setup.note(others.len(), 0, 1);
     let routes = || show(setup, &format!("route export {protocol}"));
-    until(Duration::from_secs(15), &format!("{protocol} is told {own}"), || routes().contains(own))?;
-    let text = routes();
-    let leaked: Vec<_> = others.iter().filter(|prefix| text.contains(**prefix)).collect();
-    leak_if(!leaked.is_empty(), || format!("{protocol} is told {leaked:?}"))
+    until(SOON, &format!("{protocol} is told {own}"), || routes().contains(own))?;
+    no_leak_for(1, || {
+        let text = routes();
+        let leaked: Vec<_> = others.iter().filter(|prefix| text.contains(**prefix)).collect();
+        leak_if(!leaked.is_empty(), || format!("{protocol} is told {leaked:?}"))
+    })
 }
 
 fn outside(setup: &Setup) -> Outcome {
-    until(Duration::from_secs(10), "9.2.0.0/24 is learned", || show(setup, "route").contains("9.2.0.0/24"))?;
+    until(SOON, "9.2.0.0/24 is learned", || show(setup, "route").contains("9.2.0.0/24"))?;
     told(setup, "ext_honest", "198.51.100.0/24", &["9.2.0.0/24"])
 }
 
@@ -308,10 +310,8 @@ fn only_here_outside(setup: &Setup) -> Outcome {
 }
 
 fn transit(setup: &Setup) -> Outcome {
-    until(Duration::from_secs(10), "10.2.0.0/16 is learned", || show(setup, "route").contains("10.2.0.0/16"))?;
+    until(SOON, "10.2.0.0/16 is learned", || show(setup, "route").contains("10.2.0.0/16"))?;
     told(setup, "rd_y", "198.51.100.0/24", &["10.2.0.0/16"])?;
-    until(Duration::from_secs(15), "what the liar announces is learned", || {
-        show(setup, "route").contains("10.5.1.0/24")
-    })?;
+    until(SOON, "what the liar announces is learned", || show(setup, "route").contains("10.5.1.0/24"))?;
     told(setup, "rd_x", "10.3.0.0/16", &["10.5.1.0/24"])
 }

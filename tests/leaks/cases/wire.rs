@@ -212,7 +212,7 @@ fn resolution(setup: &Setup) -> Outcome {
     needles.push(advertised(SECOND));
     let own = needles.len() - 1;
     let awaited = Vec::new();
-    let batch = Batch { frames, awaited, needles, deadline_ms: 1000, quiet_ms: 200 };
+    let batch = Batch { frames, awaited, needles, deadline_ms: 10_000, quiet_ms: 1000 };
     let Answer::Seen { found, .. } = setup.ask(&Request::Batch(batch)) else { panic!("another answer") };
     setup.note(own, found.iter().filter(|(at, ..)| *at != own).count(), 1);
     if let Some((at, namespace, place)) = found.iter().find(|(at, ..)| *at != own) {
