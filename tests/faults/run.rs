@@ -12,7 +12,7 @@ use crate::report::Line;
 use crate::said::eventually;
 
 /// How long a network may take to be as it was. Figures are printed; this only ends a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The same where the case is expected to fail.
 const IMPATIENCE: Duration = Duration::from_secs(8);

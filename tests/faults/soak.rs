@@ -119,9 +119,12 @@ impl Dice {
 }
 
 /// How many descriptors of each kind the supervisor has.
-const KINDS: &str = r"
-    for fd in /proc/$(pgrep -x rdsup)/fd/*; do readlink $fd || true; done |
-        sed 's/:\[[0-9]*\]//; s/^/    /' | sort | uniq -c";
+fn kinds(machine: &Machine) -> String {
+    machine.sh(&format!(
+        r"for fd in /proc/{}/fd/*; do readlink $fd || true; done | sed 's/:\[[0-9]*\]//; s/^/    /' | sort | uniq -c",
+        machine.supervisor()
+    ))
+}
 
 /// How many domains the world has.
 const DOMAINS: u64 = 4;
@@ -132,8 +135,8 @@ struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
     fn of(machine: &Machine) -> Self {
-        let text = machine.sh(r"
-            p=$(pgrep -x rdsup)
+        let supervisor = format!("p={}", machine.supervisor());
+        let script = r"
             echo descriptors of the supervisor=$(ls /proc/$p/fd | wc -l)
             echo threads of the supervisor=$(ls /proc/$p/task | wc -l)
             echo kilobytes of the supervisor=$(awk '/VmRSS/ {print $2}' /proc/$p/status)
@@ -144,7 +147,8 @@ impl Counts {
             echo interfaces=$(for n in $(ls /run/netns); do ip -n $n -o link; done | wc -l)
             echo files in the run directory=$(find /run/rdsup -not -path '*/log/*' | wc -l)
             echo kilobytes in the run directory=$(du -sk --exclude log /run/rdsup | cut -f1)
-            echo files in the state directory=$(find /var/lib/rdsup 2>/dev/null | wc -l)");
+            echo files in the state directory=$(find /var/lib/rdsup 2>/dev/null | wc -l)";
+        let text = machine.sh(&format!("{supervisor}\n{script}"));
         let counts = text.lines().filter_map(|line| {
             let (what, count) = line.split_once('=')?;
             Some((what.to_owned(), count.trim().parse().expect("a number")))
@@ -205,7 +209,7 @@ fn soak(run: &Run, time: Duration, seed: u64) {
     let (begin, mut dice) = (Instant::now(), Dice(seed | 1));
     let mut done: BTreeMap<&str, usize> = BTreeMap::new();
     let mut before = None;
-    while begin.elapsed() < time {
+    while before.is_none() || begin.elapsed() < time {
         // The last supervisor lives through two thirds of it, and is measured when it is settled.
         if before.is_none() && begin.elapsed() > time / 3 {
             (SUPERVISOR.strike).done_to(&world);
@@ -215,7 +219,7 @@ fn soak(run: &Run, time: Duration, seed: u64) {
             many_requests(&world);
             settle(run, &world);
             before = Some(Counts::of(&world.machine));
-            println!("descriptors of the supervisor:\n{}", world.machine.sh(KINDS));
+            println!("descriptors of the supervisor:\n{}", kinds(&world.machine));
             thrown.retain(|it| it.what != SUPERVISOR.what);
         }
         let it = thrown[dice.below(thrown.len())];
@@ -233,9 +237,14 @@ fn soak(run: &Run, time: Duration, seed: u64) {
     apply(&world, &policy());
     settle(run, &world);
     let before = before.expect("it took some time");
-    let after = Counts::of(&world.machine);
+    // What is closed by itself, or was started to answer something, goes a moment later.
+    let mut after = Counts::of(&world.machine);
+    let counting = Instant::now();
+    while !before.growth(&after).is_empty() && counting.elapsed() < SOON {
+        after = Counts::of(&world.machine);
+    }
     // Only counted, they would not tell whose they are.
-    println!("descriptors of the supervisor:\n{}", world.machine.sh(KINDS));
+    println!("descriptors of the supervisor:\n{}", kinds(&world.machine));
     for (what, times) in &done {
         println!("{times:>6} × {what}");
     }

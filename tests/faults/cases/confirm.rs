@@ -27,6 +27,9 @@ fn broken() -> String {
     format!("{}{CLAIM}{BYSTANDERS}", &PAIRS[..link])
 }
 
+/// So many seconds are time for what is looked at and done before they are over.
+const WITHIN: u32 = 6;
+
 /// Applies what is broken, to be confirmed within this time.
 fn try_broken(world: &World, seconds: u32) {
     world.machine.configure(&broken());
@@ -39,7 +42,7 @@ fn reverts(run: &Run) {
     let (others, undisturbed) = (world.bystanders(), world.state());
     run.survives(
         "a configuration that nobody confirms",
-        || try_broken(&world, 3),
+        || try_broken(&world, WITHIN),
         || world.session_is_up(),
         || {
             eventually(run.patience, "the packets pass again", || world.passes());
@@ -53,11 +56,11 @@ fn reverts(run: &Run) {
 fn dies(run: &Run) {
     let world = World::pairs(run);
     let others = world.bystanders();
-    for (what, pause) in [("at once", "0"), ("when the time is over", "4")] {
+    for (what, pause) in [("at once", 0), ("when the time is over", WITHIN + 1)] {
         run.survives(
             &format!("a supervisor that is dead, and started again {what}"),
             || {
-                try_broken(&world, 3);
+                try_broken(&world, WITHIN);
                 world.kill_supervisor();
                 world.machine.line(&format!("sleep {pause}"));
                 world.start();
@@ -82,7 +85,7 @@ fn jumps(run: &Run) {
     run.survives(
         "a clock that jumps back",
         || {
-            try_broken(&world, 3);
+            try_broken(&world, WITHIN);
             world.set_clock("-1h");
         },
         || world.session_is_up(),

@@ -30,7 +30,8 @@ const fn drift(what: &'static str, script: &'static str) -> Drift {
 
 pub const VETH: &[Drift] = &[
     drift("veth deleted", "ip -n a link delete rd-b"),
-    drift("veth renamed", "ip -n a link set rd-b down; ip -n a link set rd-b name stolen"),
+    // Some kernels rename what is down only, and rdsup may be faster than the second step.
+    drift("veth renamed", "until ip -n a link set rd-b down && ip -n a link set rd-b name stolen; do :; done"),
     drift("veth downed", "ip -n a link set rd-b down"),
     drift("the other end downed", "ip -n b link set rd-a down"),
 ];

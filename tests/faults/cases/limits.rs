@@ -49,12 +49,14 @@ fn later(run: &Run) {
     let world = World::pairs(run);
     let machine = &world.machine;
     let others = world.bystanders();
-    let limit = |files: &str| machine.line(&format!("prlimit --pid {} --nofile={files}:", machine.supervisor()));
+    // Those who ask have the same name.
+    let supervisor = machine.supervisor();
+    let limit = |files: &str| machine.line(&format!("prlimit --pid {supervisor} --nofile={files}:"));
     run.survives(
         "no more files",
         || {
             // As many as it has: it keeps those and gets no other.
-            let open = machine.sh("ls /proc/$(pgrep -x rdsup)/fd | wc -l");
+            let open = machine.sh(&format!("ls /proc/{supervisor}/fd | wc -l"));
             limit(open.trim());
             let daemon = machine.bird("a").expect("a has a daemon");
             machine.line(&format!("kill -9 {daemon}"));
