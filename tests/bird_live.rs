@@ -36,7 +36,7 @@ impl Running {
         // BIRD reads its configuration as the user that it becomes.
         std::fs::set_permissions(directory.path(), open).expect("it is ours");
         let place = Place::in_directory(DaemonKind::Bird, directory.path());
-        std::fs::write(&place.config, config).expect("the directory is ours");
+        std::fs::write(place.config(Program::Bird), config).expect("the directory is ours");
         let command = Bird.command(Program::Bird, &place, false).expect("bird2 is installed");
         let namespace = if nix::unistd::geteuid().is_root() { "-n" } else { "-rn" };
         let child = Command::new("unshare")
@@ -132,11 +132,12 @@ async fn commands_of_birds_own_go_through_and_viewers_are_restricted_by_bird_its
 async fn a_new_configuration_is_in_force_when_reload_returns_and_a_bad_one_changes_nothing() {
     let bird = Running::start(CONFIG).await;
     let changed = CONFIG.replace("10.2.0.0/16 blackhole", "10.3.0.0/16 blackhole");
-    std::fs::write(&bird.place.config, changed).expect("the file is ours");
-    Bird.reload(bird.socket()).await.expect("it is a configuration");
+    std::fs::write(bird.place.config(Program::Bird), changed).expect("the file is ours");
+    Bird.reload(Program::Bird, &bird.place, None).await.expect("it is a configuration");
     assert_eq!(bird.prefixes("show route 10.3.0.1").await, ["10.3.0.0/16 blackhole"]);
-    std::fs::write(&bird.place.config, "router id 10.255.0.1;\nprotocol nonsense {}\n").expect("the file is ours");
-    let error = Bird.reload(bird.socket()).await.expect_err("it is none");
+    std::fs::write(bird.place.config(Program::Bird), "router id 10.255.0.1;\nprotocol nonsense {}\n")
+        .expect("the file is ours");
+    let error = Bird.reload(Program::Bird, &bird.place, None).await.expect_err("it is none");
     assert!(matches!(&error, DaemonError::Config(error) if error.line == 2), "{error:?}");
     assert_eq!(bird.prefixes("show route 10.3.0.1").await, ["10.3.0.0/16 blackhole"]);
 }
@@ -172,11 +173,11 @@ async fn a_stopped_process_is_no_answer() {
 
 #[tokio::test]
 async fn a_configuration_is_checked_without_a_running_daemon() {
-    Bird.check(CONFIG).await.expect("it is a configuration");
+    Bird.check(Program::Bird, CONFIG).await.expect("it is a configuration");
     // Checked before anything is made, so the directory of its log is not there yet.
     let logging = format!("log \"/nonexistent/log/bird.log\" 4194304 \"/nonexistent/log/bird.log.1\" all;\n{CONFIG}");
-    Bird.check(&logging).await.expect("checking opens no log");
-    let error = Bird.check("router id 10.255.0.1;\nprotocol device {}\nprotocol nonsense {}\n").await;
+    Bird.check(Program::Bird, &logging).await.expect("checking opens no log");
+    let error = Bird.check(Program::Bird, "router id 10.255.0.1;\nprotocol device {}\nprotocol nonsense {}\n").await;
     let error = error.expect_err("it is none");
     assert!(matches!(&error, DaemonError::Config(error) if error.line == 3 && error.column > 0), "{error:?}");
     assert!(Bird.version().await.expect("bird2 is installed").starts_with('2'));

@@ -1,11 +1,11 @@
 //! What a BIRD may say on its control socket and a real one cannot be brought to say on request.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rdsup::daemons::bird::Bird;
 use rdsup::daemons::bird::protocol::Client;
-use rdsup::daemons::{DaemonError, RoutingDaemon};
+use rdsup::daemons::{DaemonError, Place, RoutingDaemon};
+use rdsup::model::{DaemonKind, Program};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -14,7 +14,7 @@ const BANNER: &str = "0001 BIRD 2.0.12 ready.\n";
 
 /// Plays one connection: each line to expect, then what to say. Ends by closing.
 struct Script {
-    socket: PathBuf,
+    place: Place,
     task: JoinHandle<Vec<String>>,
     _directory: tempfile::TempDir,
 }
@@ -22,8 +22,8 @@ struct Script {
 impl Script {
     fn play(banner: &'static str, answers: &'static [&'static str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let socket = directory.path().join("bird.ctl");
-        let listener = UnixListener::bind(&socket).expect("the directory is ours");
+        let place = Place::in_directory(DaemonKind::Bird, directory.path());
+        let listener = UnixListener::bind(&place.socket).expect("the directory is ours");
         let task = tokio::spawn(async move {
             let (stream, _) = listener.accept().await.expect("someone calls");
             let mut stream = BufReader::new(stream);
@@ -37,7 +37,7 @@ impl Script {
             }
             asked
         });
-        Self { socket, task, _directory: directory }
+        Self { place, task, _directory: directory }
     }
 
     async fn asked(self) -> Vec<String> {
@@ -56,21 +56,21 @@ async fn a_reload_in_progress_is_waited_for() {
             "0003-Daemon is up and running\n0000 \n",
         ],
     );
-    Bird.reload(&script.socket).await.expect("it ends well");
+    Bird.reload(Program::Bird, &script.place, None).await.expect("it ends well");
     assert_eq!(script.asked().await, ["configure", "configure status", "configure status", "configure status"]);
 }
 
 #[tokio::test]
 async fn a_reload_while_the_daemon_leaves_is_refused() {
     let script = Script::play(BANNER, &["0006 Reconfiguration ignored, shutting down\n"]);
-    let error = Bird.reload(&script.socket).await.expect_err("it leaves");
+    let error = Bird.reload(Program::Bird, &script.place, None).await.expect_err("it leaves");
     assert!(matches!(error, DaemonError::Refused(_)), "{error}");
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_an_error_and_not_half_an_answer() {
     let script = Script::play(BANNER, &["1007-Table master4:\n 10.0.0.0/8"]);
-    let mut client = Client::connect(&script.socket, Duration::from_secs(5)).await.expect("it is ready");
+    let mut client = Client::connect(&script.place.socket, Duration::from_secs(5)).await.expect("it is ready");
     let error = client.ask("show route").await.expect_err("it broke off");
     assert!(matches!(error, DaemonError::BrokenOff { .. }), "{error}");
 }
@@ -79,7 +79,7 @@ async fn an_answer_that_breaks_off_is_an_error_and_not_half_an_answer() {
 async fn something_else_that_listens_there_is_told_apart() {
     for banner in ["220 mail.example ESMTP\n", "hello\n", "9001 no\n"] {
         let script = Script::play(banner, &[]);
-        let error = Client::connect(&script.socket, Duration::from_secs(5)).await.expect_err("it is not BIRD");
+        let error = Client::connect(&script.place.socket, Duration::from_secs(5)).await.expect_err("it is not BIRD");
         assert!(matches!(error, DaemonError::Garbled { .. }), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rdsup::daemons::frr::Frr;
 use rdsup::daemons::frr::vty::Client;
 use rdsup::daemons::{Access, Answer, DaemonError, Peers, Query, RoutingDaemon};
-use rdsup::model::{Asn, Family};
+use rdsup::model::{Asn, Family, Program};
 
 use crate::frr_pair::{A, B, Pair, config, eventually};
 
@@ -165,7 +165,7 @@ async fn whatever_changes_bgpd_runs_what_it_would_have_read() {
         let started = Pair::read(text).await;
         assert_eq!(sorted(&changed), sorted(&started), "{what}");
         // Whoever did it was killed before it was noted.
-        Frr.note_loaded(pair.socket(A), before).expect("the directory is ours");
+        pair.believe(A, before);
         pair.reload(A, text).await.unwrap_or_else(|error| panic!("{what}, once more: {error}"));
         assert_eq!(sorted(&pair.running(A).await), sorted(&started), "{what}, once more");
         before = text;
@@ -282,7 +282,7 @@ async fn a_stopped_daemon_is_no_answer_even_when_nobody_more_can_wait_for_it() {
 #[tokio::test]
 async fn a_configuration_is_checked_without_a_running_daemon() {
     let text = config(A, &["10.2.0.0/16"], "");
-    Frr.check(&text).await.expect("it is a configuration");
+    Frr.check(Program::Bgpd, &text).await.expect("it is a configuration");
     for (bad, line, words) in [
         (
             "router bgp 65001\n neighbor 10.0.0.1 remote-as 65002\n neighbor 10.0.0.1 unknown\n",
@@ -293,7 +293,7 @@ async fn a_configuration_is_checked_without_a_running_daemon() {
         ("ip prefix-list a seq 5 permit 10.0.0.0/16 le 8\n", 1, "Invalid prefix range"),
         ("router bgp 1\nspanning-tree\n", 2, "no such command: spanning-tree"),
     ] {
-        let error = Frr.check(bad).await.expect_err("it is none");
+        let error = Frr.check(Program::Bgpd, bad).await.expect_err("it is none");
         assert!(
             matches!(&error, DaemonError::Config(error) if error.line == line && error.message.contains(words)),
             "{error:?}"

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rdsup::model::{Network, PasswordFile};
+use rdsup::model::{Network, PasswordFile, Program};
 use rdsup::render::{Rendered, Secret, Secrets, Templates, UNPRIVILEGED_CHECK, render};
 
 /// The cases, each a folder under `tests/cases/render`.
@@ -33,7 +33,8 @@ fn files(rendered: &Rendered) -> Vec<(String, &str)> {
     let mut files = Vec::new();
     for (domain, rendered) in &rendered.domains {
         files.push((format!("{domain}.nft"), rendered.filter.as_str()));
-        files.extend(rendered.daemon.iter().map(|text| (format!("{domain}.bird.conf"), text.as_str())));
+        let of = |program: &Program| format!("{domain}.{}.conf", program.as_str());
+        files.extend(rendered.daemon.iter().map(|(program, text)| (of(program), text.as_str())));
     }
     files
 }
@@ -81,8 +82,8 @@ fn complaints(command: &[&str], text: &str) -> Option<String> {
 fn bird_parses_every_configuration() {
     for (case, network) in cases() {
         for (domain, rendered) in rendered(&network).domains {
-            if let Some(text) = rendered.daemon {
-                assert_eq!(complaints(&["bird", "-p", "-c", "/dev/stdin"], &text), None, "{case}/{domain}\n{text}");
+            if let Some(text) = rendered.speaker() {
+                assert_eq!(complaints(&["bird", "-p", "-c", "/dev/stdin"], text), None, "{case}/{domain}\n{text}");
             }
         }
     }

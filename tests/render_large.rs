@@ -21,7 +21,7 @@ fn with_lists(count: u32) -> Network {
 fn a_list_that_several_neighbors_share_is_defined_once() {
     let count = 20_000;
     let rendered = render(&with_lists(count), &Templates::built_in(), &Secrets::redacted()).unwrap();
-    let text = rendered.domains["middle"].daemon.as_deref().unwrap();
+    let text = rendered.domains["middle"].speaker().unwrap();
     let lines = text.lines().filter(|line| line.ends_with(".0/24,")).count();
     assert!((count as usize - 1..count as usize + 10).contains(&lines), "{lines} lines");
     let uses = text.lines().filter(|line| line.contains("net ~ import_named4_ext_one")).count();

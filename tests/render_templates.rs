@@ -20,7 +20,7 @@ fn with_password(network: &Network, password: &str) -> Result<Rendered, Vec<Rend
 }
 
 fn bird(rendered: &Rendered, domain: &str) -> String {
-    rendered.domains[domain].daemon.clone().unwrap()
+    rendered.domains[domain].speaker().unwrap().to_owned()
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_line_of_the_admins_own_text_is_found_again() {
     let rendered = with_password(&three_domains(), "x").unwrap();
     let private = &rendered.domains["private"];
     let extra = private.extra.unwrap();
-    let text = private.daemon.as_deref().unwrap();
+    let text = private.speaker().unwrap();
     let at = u32::try_from(text.lines().position(|line| line.starts_with("function admins_own")).unwrap()).unwrap() + 1;
     assert_eq!(extra.locate(at), Some(Origin { line: 31 }));
     assert_eq!(extra.locate(at - 1), Some(Origin { line: 30 }));

@@ -96,8 +96,9 @@ fn targets(layout: &Layout) -> BTreeMap<DomainName, CtlTarget> {
     let domains = std::fs::read_dir(&layout.run_dir).into_iter().flatten().flatten();
     let target = |entry: std::fs::DirEntry| {
         let name = DomainName::new(entry.file_name().to_str()?).ok()?;
-        let socket = layout.socket(&name, DaemonKind::Bird);
-        socket.exists().then(|| (name, CtlTarget { kind: DaemonKind::Bird, socket, peers: Peers::new() }))
+        let sockets = DaemonKind::ALL.map(|kind| (kind, layout.socket(&name, kind)));
+        let (kind, socket) = sockets.into_iter().find(|(_, socket)| socket.exists())?;
+        Some((name, CtlTarget { kind, socket, peers: Peers::new() }))
     };
     domains.filter_map(target).collect()
 }

@@ -166,7 +166,7 @@ fn privileges(layout: &Layout) -> Vec<Check> {
             Check::optional("user namespaces", format!("{reason}: rdsup lab needs root"), format!("sudo {command}"))
         }
     });
-    checks.push(match Owners::of_machine().daemon {
+    checks.push(match Owners::of_machine().bird {
         Some((uid, gid)) => Check::ok("user bird", format!("uid {uid}, gid {gid}; the daemons drop root")),
         None => Check::optional("user bird", "not there: the daemons stay root", "apt install bird2"),
     });

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::output;
 use super::{Exit, Failure, Global};
 use crate::model::DomainName;
+use crate::plan::Layout;
 use crate::render;
 use crate::supervisor::{Disclosure, Prepared, prepare};
 use crate::sys::files;
@@ -75,8 +76,8 @@ fn files_of(prepared: &Prepared, only: Option<&DomainName>) -> Vec<(PathBuf, Str
             continue;
         }
         let directory = PathBuf::from(name.as_str());
-        if let Some(text) = &rendered.daemon {
-            files.push((directory.join("bird.conf"), text.clone()));
+        for (program, text) in &rendered.daemon {
+            files.push((Layout::config_in(&directory, *program), text.clone()));
         }
         files.push((directory.join("rdsup.nft"), rendered.filter.clone()));
     }

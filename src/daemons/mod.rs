@@ -34,8 +34,8 @@ pub struct Command {
 /// Where one domain's daemon keeps its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The configuration.
-    pub config: PathBuf,
+    /// The domain's run directory.
+    pub directory: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
 }
@@ -43,7 +43,12 @@ pub struct Place {
 impl Place {
     /// The files of `kind` in a domain's run directory.
     pub fn in_directory(kind: DaemonKind, directory: &Path) -> Self {
-        Self { config: Layout::config_in(directory, kind), socket: Layout::socket_in(directory, kind) }
+        Self { directory: directory.to_owned(), socket: Layout::socket_in(directory, kind) }
+    }
+
+    /// The configuration of a program.
+    pub fn config(&self, program: Program) -> PathBuf {
+        Layout::config_in(&self.directory, program)
     }
 }
 
@@ -168,6 +173,11 @@ pub trait RoutingDaemon: Send + Sync {
     /// whose routes neighbors and kernel still hold.
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError>;
 
+    /// A directory that its programs write to for themselves alone, so that each gets an empty one.
+    fn scratch(&self) -> Option<&'static Path> {
+        None
+    }
+
     /// The program of it that must be ready before this one is started.
     fn prerequisite(&self, _: Program) -> Option<Program> {
         None
@@ -176,14 +186,20 @@ pub trait RoutingDaemon: Send + Sync {
     /// Its version, as in `2.0.12`.
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>>;
 
-    /// Has the daemon's own parser read a configuration, without a running daemon.
-    fn check<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>>;
+    /// Has the daemon's own parser read the configuration of a program of it, without a running daemon.
+    fn check<'a>(&'a self, program: Program, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>>;
 
     /// Returns when a program of it has read its configuration and answers; an error means not yet.
     fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>>;
 
-    /// Has the running daemon read its configuration again; returns when the new one is in force.
-    fn reload<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;
+    /// Has a running program read its configuration again; returns when the new one is in force. `before` is what it has read
+    /// before, where that is known.
+    fn reload<'a>(
+        &'a self,
+        program: Program,
+        place: &'a Place,
+        before: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), DaemonError>>;
 
     /// Has the running daemon write its routes to the kernel again, which may have lost some.
     fn resync<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>>;

@@ -60,7 +60,7 @@ impl Domain {
 }
 
 /// The routing daemon of a domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DaemonKind {
     /// BIRD 2.
@@ -82,6 +82,11 @@ impl DaemonKind {
             Self::Frr => "frr",
             Self::None => "none",
         }
+    }
+
+    /// The program that speaks BGP, and by which all of it is meant where one is named.
+    pub fn speaker(self) -> Option<Program> {
+        self.programs().last().copied()
     }
 
     /// Its programs, in the order in which they are started. The last one speaks BGP.

@@ -12,7 +12,7 @@ use super::desired::{
 };
 use super::observed::RouteSpec;
 use super::{Layout, ROUTE_PROTOCOL, host};
-use crate::model::{DaemonKind, Domain, Family, InterfaceName, Link, LinkEnd, Network, Origin};
+use crate::model::{Domain, Family, InterfaceName, Link, LinkEnd, Network, Origin};
 use crate::policy;
 use crate::render::{Rendered, RenderedDomain};
 
@@ -40,11 +40,12 @@ fn desired_domain(network: &Network, domain: &Domain, rendered: &RenderedDomain,
     let name = &domain.name;
     let mut files = Vec::new();
     let mut daemon = None;
-    if let Some(text) = &rendered.daemon {
-        let path = layout.daemon_config(name, DaemonKind::Bird);
+    for (program, text) in &rendered.daemon {
+        let path = layout.daemon_config(name, *program);
         // The configuration may hold passwords: the daemon's group may read it, others may not.
-        let text = text.as_str().into();
-        files.push(DesiredFile { path: path.clone(), text, mode: 0o640, owner: FileOwner::DaemonGroup });
+        let (text, owner) = (text.as_str().into(), FileOwner::DaemonGroup(domain.daemon));
+        files.push(DesiredFile { path: path.clone(), text, mode: 0o640, owner });
+        // That of the program that speaks BGP is the last.
         daemon = Some(DesiredDaemon { kind: domain.daemon, config: path });
     }
     if !domain.dns.is_empty() {

@@ -105,11 +105,11 @@ impl fmt::Debug for FileText {
 pub enum FileOwner {
     /// root, group root.
     Root,
-    /// root, with the routing daemon's group, so that the daemon may read it. Where the machine has no such group, or in
-    /// a user namespace that maps none, root.
-    DaemonGroup,
-    /// The routing daemon's user and group.
-    Daemon,
+    /// root, with the group of this routing daemon, so that it may read it. Where the machine has no such group, or in a user
+    /// namespace that maps none, root.
+    DaemonGroup(DaemonKind),
+    /// The user and group of this routing daemon.
+    Daemon(DaemonKind),
 }
 
 /// One interface with what is on it.

@@ -5,7 +5,7 @@ use super::{
     Action, LINK_GROUP, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedFilter, ObservedLink,
 };
 use super::{InterfaceRecord, Layout, ROUTE_PROTOCOL, Step, VethEnd};
-use crate::model::{DaemonKind, DomainName, InterfaceName};
+use crate::model::{DomainName, InterfaceName, Program};
 
 impl Observed {
     #[expect(clippy::too_many_lines, reason = "one arm for each action, none of them long")]
@@ -128,11 +128,14 @@ impl Observed {
                 }
             }
             Action::RemoveRoute(route) => drop(self.domain(name).routes.remove(route)),
-            Action::StartDaemon { config, .. } | Action::ReloadDaemon { socket: config } => {
+            Action::StartDaemon { kind, .. } | Action::ReloadDaemon { kind, .. } => {
                 let domain = self.domain(name);
-                let conf = config.with_extension("conf");
-                let config = domain.files.get(&conf).map(|(text, _)| text.clone());
-                domain.daemon = ObservedDaemon::Running { kind: DaemonKind::Bird, pid: 1, config };
+                let read = |program: &Program| {
+                    let (text, _) = domain.files.get(&super::tests::layout().daemon_config(name, *program))?;
+                    Some((*program, text.clone()))
+                };
+                let loaded = kind.programs().iter().filter_map(read).collect();
+                domain.daemon = ObservedDaemon::Running { kind: *kind, pid: 1, loaded };
             }
             Action::StopDaemon { .. } => self.domain(name).daemon = ObservedDaemon::Stopped,
         }

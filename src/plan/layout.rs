@@ -87,15 +87,14 @@ impl Layout {
         self.domain_dir(domain).join("sysctl.conf")
     }
 
-    /// The configuration of a domain's daemon.
-    pub fn daemon_config(&self, domain: &DomainName, daemon: DaemonKind) -> PathBuf {
-        Self::config_in(&self.domain_dir(domain), daemon)
+    /// The configuration of a program of a domain's daemon.
+    pub fn daemon_config(&self, domain: &DomainName, program: Program) -> PathBuf {
+        Self::config_in(&self.domain_dir(domain), program)
     }
 
     /// The same in a directory that is a domain's.
-    pub fn config_in(directory: &Path, daemon: DaemonKind) -> PathBuf {
-        let name = daemon.programs().last().map_or("none", |program| program.as_str());
-        directory.join(format!("{name}.conf"))
+    pub fn config_in(directory: &Path, program: Program) -> PathBuf {
+        directory.join(format!("{}.conf", program.as_str()))
     }
 
     /// The control socket of a domain's daemon.
@@ -140,17 +139,25 @@ impl Layout {
         ]
     }
 
-    /// The directories of one domain with their modes and owners, parents first.
-    pub fn directories(&self, domain: &DomainName) -> Vec<(PathBuf, u32, FileOwner)> {
+    /// The directories of a domain with this daemon, with their modes and owners, parents first.
+    pub fn directories(&self, domain: &DomainName, daemon: DaemonKind) -> Vec<(PathBuf, u32, FileOwner)> {
         let directory = self.domain_dir(domain);
-        let log = directory.join("log");
-        // The daemon rotates its own log, so that directory is its own.
-        vec![(directory, 0o755, FileOwner::Root), (log, 0o750, FileOwner::Daemon)]
+        let log = (directory.join("log"), 0o750, FileOwner::Daemon(daemon));
+        let sockets = (directory.join(FRR_SOCKETS), 0o755, FileOwner::Daemon(daemon));
+        let mut directories = vec![(directory, 0o755, FileOwner::Root)];
+        match daemon {
+            // It rotates its own log, so that directory is its own.
+            DaemonKind::Bird | DaemonKind::None => directories.push(log),
+            // It makes its sockets as its own user. Its log is ours, which hears it through a pipe.
+            DaemonKind::Frr => directories.push(sockets),
+        }
+        directories
     }
 
     /// Files that are rendered for some domains and not for others; an old one must go when it is no longer wanted.
     pub fn rendered_files(&self, domain: &DomainName) -> Vec<PathBuf> {
-        vec![self.daemon_config(domain, DaemonKind::Bird), self.resolv_conf(domain)]
+        let configs = Program::ALL.map(|program| self.daemon_config(domain, program));
+        configs.into_iter().chain([self.resolv_conf(domain)]).collect()
     }
 
     /// The alias of a link's interfaces: who made it, and for which link.

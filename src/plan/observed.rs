@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::ROUTE_PROTOCOL;
-use crate::model::{DaemonKind, DomainName, InterfaceName};
+use crate::model::{DaemonKind, DomainName, InterfaceName, Program};
 
 /// The machine as it was found: the domains asked for, and whatever else carries this run directory's mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,14 +122,14 @@ pub enum ObservedDaemon {
     /// None is recorded, or the record names a process that is gone or is another one.
     #[default]
     Stopped,
-    /// It runs in the domain's namespace; with the configuration text that it last loaded, where known.
+    /// It runs in the domain's namespace; with the configuration texts that it last loaded, where known.
     Running {
         /// Which one.
         kind: DaemonKind,
         /// The process id of the program that speaks BGP.
         pid: u32,
-        /// The text it last loaded.
-        config: Option<String>,
+        /// What its programs last loaded.
+        loaded: BTreeMap<Program, String>,
     },
 }
 

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::desired::{Desired, DesiredDomain, DesiredInterface, DesiredVeth, InterfaceKind, VethEnd};
 use super::host::FORWARDING_MEANS;
-use super::observed::{InterfaceRecord, NamespaceState, Observed, ObservedDomain, ObservedLink, RouteSpec};
+use super::observed::{
+    InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedLink, RouteSpec,
+};
 use super::stages::{Conflict, Missing, Plan, Stage};
 use super::step::{Action, Step, Sysctl};
 use super::{FileOwner, Layout};
-use crate::model::{DomainName, InterfaceName, Origin};
+use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
 
 /// Computes what leads from `observed` to `desired`. An empty `desired` takes everything down.
 ///
@@ -174,8 +176,12 @@ impl<'a> Planner<'a> {
     }
 
     fn files(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
-        if seen.files.is_empty() || seen.namespace == NamespaceState::Absent {
-            for directory in self.layout.directories(name) {
+        let kind = wanted.daemon.as_ref().map_or(DaemonKind::None, |daemon| daemon.kind);
+        // Another daemon has directories of its own.
+        let runs = matches!(&seen.daemon, ObservedDaemon::Running { kind: running, .. } if *running == kind);
+        let is_new = wanted.daemon.as_ref().is_some_and(|daemon| !runs && !seen.files.contains_key(&daemon.config));
+        if seen.files.is_empty() || seen.namespace == NamespaceState::Absent || is_new {
+            for directory in self.layout.directories(name, kind) {
                 let (path, mode, owner) = directory;
                 self.push(Stage::Files, name, wanted.origin, Action::MakeDirectory { path, mode, owner });
             }

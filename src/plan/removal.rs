@@ -141,7 +141,7 @@ impl<'a> Planner<'a> {
         let none = Origin::default();
         if let ObservedDaemon::Running { kind, .. } = seen.daemon {
             let socket = self.layout.socket(name, kind);
-            self.push(Stage::StopDaemons, name, none, Action::StopDaemon { socket });
+            self.push(Stage::StopDaemons, name, none, Action::StopDaemon { kind, socket });
         }
         if name.is_host() {
             for (interface, link) in &seen.links {

@@ -1,5 +1,7 @@
 //! One step of a plan, printed as the line that an admin would type.
 
+mod daemon;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +12,7 @@ use ipnet::IpNet;
 
 use super::desired::{FileOwner, FileText, VethEnd};
 use super::observed::RouteSpec;
-use crate::model::{DomainName, InterfaceName, Origin};
+use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
 
 /// One thing to do in one domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +169,8 @@ pub enum Action {
     RemoveRoute(RouteSpec),
     /// The routing daemon should run. Only the supervision machine starts it.
     StartDaemon {
+        /// Which one.
+        kind: DaemonKind,
         /// Its configuration file.
         config: PathBuf,
         /// Where its control socket will be.
@@ -174,17 +178,23 @@ pub enum Action {
     },
     /// The running daemon should read its configuration again.
     ReloadDaemon {
+        /// Which one.
+        kind: DaemonKind,
         /// Its control socket.
         socket: PathBuf,
     },
     /// The running daemon should write its routes to the kernel again: with a source address the kernel also removed the
     /// routes that use it.
     ResyncDaemon {
+        /// Which one.
+        kind: DaemonKind,
         /// Its control socket.
         socket: PathBuf,
     },
     /// The routing daemon should not run.
     StopDaemon {
+        /// Which one.
+        kind: DaemonKind,
         /// Its control socket.
         socket: PathBuf,
     },
@@ -259,14 +269,10 @@ impl fmt::Display for Step {
             Action::RemoveAddress { name, address } => write!(f, "{ip} address delete {address} dev {name}"),
             Action::AddRoute(route) => write!(f, "{ip} {}route replace {route}", ip_family(route)),
             Action::RemoveRoute(route) => write!(f, "{ip} {}route delete {route}", ip_family(route)),
-            Action::StartDaemon { config, socket } => {
-                write!(f, "{inside}bird -c {} -s {}", Word(config.to_string_lossy()), Word(socket.to_string_lossy()))
-            }
-            Action::ReloadDaemon { socket } => write!(f, "birdc -s {} configure", Word(socket.to_string_lossy())),
-            Action::ResyncDaemon { socket } => {
-                write!(f, "birdc -s {} 'reload out \"kernel*\"'", Word(socket.to_string_lossy()))
-            }
-            Action::StopDaemon { socket } => write!(f, "birdc -s {} down", Word(socket.to_string_lossy())),
+            Action::StartDaemon { kind, config, socket } => daemon::start(*kind, &inside, config, socket).fmt(f),
+            Action::ReloadDaemon { kind, socket } => daemon::reload(*kind, socket).fmt(f),
+            Action::ResyncDaemon { kind, socket } => daemon::resync(*kind, socket).fmt(f),
+            Action::StopDaemon { kind, socket } => daemon::stop(*kind, socket).fmt(f),
         }
     }
 }

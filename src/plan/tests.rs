@@ -10,7 +10,7 @@ use super::{
     FileOwner, InterfaceKind, Layout, NamespaceState, Observed, ObservedDomain, ObservedLink, Plan, RouteSpec, Stage,
     VethEnd, plan,
 };
-use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
+use crate::model::{DaemonKind, DomainName, InterfaceName, Origin, Program};
 
 pub(super) fn name(name: &str) -> DomainName {
     DomainName::new(name).unwrap()
@@ -27,7 +27,7 @@ pub(super) fn layout() -> Layout {
 fn domain(label: &str) -> DesiredDomain {
     let layout = layout();
     let domain = name(label);
-    let config = layout.daemon_config(&domain, DaemonKind::Bird);
+    let config = layout.daemon_config(&domain, Program::Bird);
     let lo = DesiredInterface {
         kind: InterfaceKind::Loopback,
         addresses: BTreeSet::from(["192.0.2.1/32".parse().unwrap()]),
@@ -43,7 +43,7 @@ fn domain(label: &str) -> DesiredDomain {
             path: config.clone(),
             text: "router id 192.0.2.1;".into(),
             mode: 0o640,
-            owner: FileOwner::DaemonGroup,
+            owner: FileOwner::DaemonGroup(DaemonKind::Bird),
         }],
         interfaces: BTreeMap::from([(InterfaceName::loopback(), lo)]),
         routes: BTreeSet::from([RouteSpec::own("198.51.100.0/24".parse().unwrap(), "unreachable")]),

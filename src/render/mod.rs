@@ -23,7 +23,7 @@ pub use templates::{TemplateError, Templates};
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::{DaemonKind, Domain, DomainName, Network, Origin};
+use crate::model::{DaemonKind, Domain, DomainName, Network, Origin, Program};
 
 /// The generated files of every domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +37,18 @@ pub struct Rendered {
 pub struct RenderedDomain {
     /// The packet filter, for `nft -f`.
     pub filter: String,
-    /// The daemon's configuration; none if the domain has no daemon. Of FRR it is bgpd's.
-    pub daemon: Option<String>,
-    /// Of FRR: zebra's configuration.
-    pub zebra: Option<String>,
-    /// Where in `daemon` the admin's own lines stand.
+    /// The configuration of each program of its daemon; none if the domain has no daemon.
+    pub daemon: BTreeMap<Program, String>,
+    /// Where in that of the program that speaks BGP the admin's own lines stand.
     pub extra: Option<ExtraLines>,
 }
 
 impl RenderedDomain {
+    /// The configuration of the program that speaks BGP, if the domain has one.
+    pub fn speaker(&self) -> Option<&str> {
+        self.daemon.last_key_value().map(|(_, text)| text.as_str())
+    }
+
     /// The filter with a table name of its own, so that the filters of many domains fit in one check.
     fn filter_under_own_name(&self, domain: &DomainName) -> String {
         let table = format!("table inet {}", nft::TABLE);
@@ -58,7 +61,7 @@ impl fmt::Debug for RenderedDomain {
         let lines = |text: &str| text.lines().count();
         f.debug_struct("RenderedDomain")
             .field("filter_lines", &lines(&self.filter))
-            .field("daemon_lines", &self.daemon.as_deref().map(lines))
+            .field("daemon_lines", &self.speaker().map(lines))
             .field("extra", &self.extra)
             .finish_non_exhaustive()
     }
@@ -189,21 +192,22 @@ fn render_domain(
         vec![RenderError { domain: domain.name.clone(), origin: domain.origin, problem: Problem::Template(error) }]
     };
     let daemon = match domain.daemon {
-        DaemonKind::None => Ok((None, None, None)),
+        DaemonKind::None => Ok((BTreeMap::new(), None)),
         DaemonKind::Bird => bird::context(network, domain, secrets).and_then(|context| {
             let text = templates.render("bird/bird.conf.hbs", &context).map_err(fail)?;
             let (text, extra) = append_extra(text, domain);
-            Ok((Some(text), None, extra))
+            Ok((BTreeMap::from([(Program::Bird, text)]), extra))
         }),
         DaemonKind::Frr => {
-            frr::text(network, domain, templates, secrets).map(|text| (Some(text.bgpd), Some(text.zebra), text.extra))
+            let text = frr::text(network, domain, templates, secrets);
+            text.map(|text| (BTreeMap::from([(Program::Zebra, text.zebra), (Program::Bgpd, text.bgpd)]), text.extra))
         }
     };
     let daemon = daemon.map_err(|found| errors.extend(found)).ok();
     let nft = nft::context(network, domain).map_err(|found| errors.extend(found)).ok();
-    let (Some((daemon, zebra, extra)), Some(nft)) = (daemon, nft) else { return Err(errors) };
+    let (Some((daemon, extra)), Some(nft)) = (daemon, nft) else { return Err(errors) };
     let filter = templates.render("nft/table.hbs", &nft).map_err(fail)?;
-    Ok(RenderedDomain { filter, daemon, zebra, extra })
+    Ok(RenderedDomain { filter, daemon, extra })
 }
 
 /// What the templates of a domain see, with secrets redacted: `{"bird": …, "frr": …, "nft": …}`. Made when somebody asks, because

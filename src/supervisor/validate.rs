@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::prepare::{Fault, PrepareError, Prepared, fault};
 use crate::daemons::{DaemonError, of_kind};
-use crate::model::{DomainName, Origin};
+use crate::model::{DaemonName, DomainName, Origin, Program};
 use crate::render::UNPRIVILEGED_CHECK;
 use crate::sys::{self, Machine};
 
@@ -63,13 +63,15 @@ async fn check_daemons(prepared: &Prepared) -> Vec<Fault> {
     let gate = Arc::new(Semaphore::new(CHECKS_AT_ONCE));
     for (name, rendered) in &prepared.rendered.domains {
         let Some(domain) = prepared.network.domain(name) else { continue };
-        let (Some(text), Some(daemon)) = (rendered.daemon.clone(), of_kind(domain.daemon)) else { continue };
-        let name = name.clone();
-        let gate = gate.clone();
-        checks.spawn(async move {
-            let _permit = gate.acquire().await;
-            (name, daemon.check(&text).await)
-        });
+        let Some(daemon) = of_kind(domain.daemon) else { continue };
+        for (program, text) in rendered.daemon.clone() {
+            let name = DaemonName::new(name, program);
+            let gate = gate.clone();
+            checks.spawn(async move {
+                let _permit = gate.acquire().await;
+                (name, daemon.check(program, &text).await)
+            });
+        }
     }
     while let Some(checked) = checks.join_next().await {
         if let Ok((name, Err(error))) = checked {
@@ -102,18 +104,24 @@ async fn check_filters(prepared: &Prepared, wanted: impl Fn(&DomainName) -> bool
 }
 
 /// An error inside the raw lines of `extra` points at the line of the file where it was typed.
-fn daemon_fault(prepared: &Prepared, name: &DomainName, error: &DaemonError) -> Fault {
-    let network = &prepared.network;
+fn daemon_fault(prepared: &Prepared, name: &DaemonName, error: &DaemonError) -> Fault {
+    let (network, DaemonName { domain: name, program }) = (&prepared.network, name);
     let origin = network.domain(name).map(|domain| domain.origin).unwrap_or_default();
     let DaemonError::Config(rejected) = error else {
         return fault(&prepared.file, origin, format!("domain {name}: {error}"), None);
     };
+    let (who, guide) = match program {
+        Program::Bird => ("BIRD", "the BIRD user's guide"),
+        Program::Zebra | Program::Bgpd => ("FRR", "the FRR manual"),
+    };
     let extra = prepared.rendered.domains.get(name).and_then(|rendered| rendered.extra.as_ref());
+    let extra = extra.filter(|_| program.kind().speaker() == Some(*program));
     if let Some(origin) = extra.and_then(|extra| extra.locate(rejected.line)) {
-        let message = format!("domain {name}: BIRD refuses this line of `extra`: {}", rejected.message);
-        return fault(&prepared.file, origin, message, Some("see the BIRD user's guide for the syntax".to_owned()));
+        let message = format!("domain {name}: {who} refuses this line of `extra`: {}", rejected.message);
+        return fault(&prepared.file, origin, message, Some(format!("see {guide} for the syntax")));
     }
-    let message = format!("domain {name}: BIRD refuses the generated bird.conf: {rejected}");
+    let file = program.as_str();
+    let message = format!("domain {name}: {who} refuses the generated {file}.conf: {rejected}");
     let hint = format!("see the file with: rdsup render {name}");
     fault(&prepared.file, origin, message, Some(hint))
 }

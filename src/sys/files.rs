@@ -7,30 +7,45 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fault;
+use crate::model::DaemonKind;
 use crate::plan::FileOwner;
 
-/// User and group of the routing daemon's files, as far as this machine (and user namespace) has them.
+/// Users and groups of the routing daemons' files, as far as this machine (and user namespace) has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owners {
-    /// The daemon's user and group.
-    pub daemon: Option<(u32, u32)>,
+    /// BIRD's user and group.
+    pub bird: Option<(u32, u32)>,
+    /// FRR's.
+    pub frr: Option<(u32, u32)>,
 }
 
 impl Owners {
-    /// Looks up user and group `bird`. In a user namespace that does not map them there are none.
+    /// Looks up the users and groups `bird` and `frr`. In a user namespace that does not map them there are none.
     pub fn of_machine() -> Self {
-        let user = nix::unistd::User::from_name("bird").ok().flatten();
-        let group = nix::unistd::Group::from_name("bird").ok().flatten();
-        let daemon = user.zip(group).map(|(user, group)| (user.uid.as_raw(), group.gid.as_raw()));
-        Self { daemon: daemon.filter(|(uid, gid)| is_mapped("uid_map", *uid) && is_mapped("gid_map", *gid)) }
+        Self { bird: Self::named("bird"), frr: Self::named("frr") }
+    }
+
+    fn named(name: &str) -> Option<(u32, u32)> {
+        let user = nix::unistd::User::from_name(name).ok().flatten();
+        let group = nix::unistd::Group::from_name(name).ok().flatten();
+        let ids = user.zip(group).map(|(user, group)| (user.uid.as_raw(), group.gid.as_raw()));
+        ids.filter(|(uid, gid)| is_mapped("uid_map", *uid) && is_mapped("gid_map", *gid))
     }
 
     /// Numbers for an owner: root where the daemon has no user of its own.
     pub fn ids(self, owner: FileOwner) -> (u32, u32) {
-        match (owner, self.daemon) {
-            (FileOwner::DaemonGroup, Some((_, gid))) => (0, gid),
-            (FileOwner::Daemon, Some(ids)) => ids,
-            _ => (0, 0),
+        match owner {
+            FileOwner::Root => (0, 0),
+            FileOwner::DaemonGroup(kind) => (0, self.of(kind).map_or(0, |(_, gid)| gid)),
+            FileOwner::Daemon(kind) => self.of(kind).unwrap_or_default(),
+        }
+    }
+
+    fn of(self, kind: DaemonKind) -> Option<(u32, u32)> {
+        match kind {
+            DaemonKind::Bird => self.bird,
+            DaemonKind::Frr => self.frr,
+            DaemonKind::None => None,
         }
     }
 }
@@ -263,12 +278,17 @@ mod tests {
     #[test]
     fn without_a_user_of_its_own_the_daemon_owns_what_root_owns() {
         let none = Owners::default();
-        let bird = Owners { daemon: Some((102, 105)) };
-        for (owner, ids) in
-            [(FileOwner::Root, (0, 0)), (FileOwner::DaemonGroup, (0, 105)), (FileOwner::Daemon, (102, 105))]
-        {
+        let both = Owners { bird: Some((102, 105)), frr: Some((103, 106)) };
+        for (owner, ids) in [
+            (FileOwner::Root, (0, 0)),
+            (FileOwner::DaemonGroup(DaemonKind::Bird), (0, 105)),
+            (FileOwner::Daemon(DaemonKind::Bird), (102, 105)),
+            (FileOwner::DaemonGroup(DaemonKind::Frr), (0, 106)),
+            (FileOwner::Daemon(DaemonKind::Frr), (103, 106)),
+            (FileOwner::Daemon(DaemonKind::None), (0, 0)),
+        ] {
             assert_eq!(none.ids(owner), (0, 0));
-            assert_eq!(bird.ids(owner), ids);
+            assert_eq!(both.ids(owner), ids);
         }
     }
 }

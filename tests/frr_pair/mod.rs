@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -12,7 +13,7 @@ use nix::unistd::{Group, Pid, User};
 use rdsup::daemons::frr::Frr;
 use rdsup::daemons::frr::vty::Client;
 use rdsup::daemons::{Access, Answer, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session};
-use rdsup::model::DaemonKind;
+use rdsup::model::{DaemonKind, Program};
 use tokio::time::{Instant, interval};
 
 /// The one that is changed.
@@ -93,6 +94,8 @@ struct Domain {
     daemons: Vec<(&'static str, Child)>,
     directory: tempfile::TempDir,
     place: Place,
+    /// What bgpd has read.
+    loaded: Mutex<String>,
 }
 
 impl Domain {
@@ -115,7 +118,7 @@ impl Domain {
         })
         .await;
         let place = Place::in_directory(DaemonKind::Frr, directory.path());
-        let new = Self { holder, daemons: Vec::new(), directory, place };
+        let new = Self { holder, daemons: Vec::new(), directory, place, loaded: Mutex::default() };
         new.run(&["ip", "link", "set", "lo", "up"]);
         new
     }
@@ -133,9 +136,9 @@ impl Domain {
     }
 
     async fn start(&mut self, zebra: &str, bgpd: &str) {
-        std::fs::write(&self.place.config, bgpd).expect("the directory is ours");
-        std::fs::write(self.place.config.with_file_name("zebra.conf"), zebra).expect("the directory is ours");
-        Frr.note_loaded(&self.place.socket, bgpd).expect("the directory is ours");
+        std::fs::write(self.place.config(Program::Bgpd), bgpd).expect("the directory is ours");
+        std::fs::write(self.place.config(Program::Zebra), zebra).expect("the directory is ours");
+        bgpd.clone_into(&mut self.loaded.lock().expect("nobody panicked"));
         for program in DaemonKind::Frr.programs() {
             let started = Frr.command(*program, &self.place, false).expect("frr is installed");
             let mut command = self.inside(&started.program);
@@ -253,8 +256,17 @@ impl Pair {
 
     /// Gives an end another configuration.
     pub async fn reload(&self, end: usize, text: &str) -> Result<(), DaemonError> {
-        std::fs::write(&self.domains[end].place.config, text).expect("the file is ours");
-        Frr.reload(self.socket(end)).await
+        let Domain { place, loaded, .. } = &self.domains[end];
+        std::fs::write(place.config(Program::Bgpd), text).expect("the file is ours");
+        let before = loaded.lock().expect("nobody panicked").clone();
+        Frr.reload(Program::Bgpd, place, Some(&before)).await?;
+        self.believe(end, text);
+        Ok(())
+    }
+
+    /// Has the next change begin from this text, whatever bgpd has read.
+    pub fn believe(&self, end: usize, text: &str) {
+        text.clone_into(&mut self.domains[end].loaded.lock().expect("nobody panicked"));
     }
 
     /// What bgpd says that it runs.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ipnet::IpNet;
-use rdsup::model::{DaemonKind, Network};
+use rdsup::model::{DaemonKind, Network, Program};
 use rdsup::policy::kernel_routes;
 use rdsup::render::{Secrets, Templates, render};
 
@@ -56,8 +56,8 @@ fn run_altered(
     let rendered = render(&network, &Templates::built_in(), &Secrets::redacted()).unwrap();
     let middle = &rendered.domains[MIDDLE];
     let write = |path: &str, text: &str| std::fs::write(at.join(path), text).unwrap();
-    write("daemon.conf", &alter(middle.daemon.clone().unwrap()));
-    write("zebra.conf", middle.zebra.as_deref().unwrap_or_default());
+    write("daemon.conf", &alter(middle.speaker().unwrap().to_owned()));
+    write("zebra.conf", middle.daemon.get(&Program::Zebra).map_or("", String::as_str));
     for speaker in ["left", "right", "two", "far", "inner"] {
         write(&format!("{speaker}.conf"), &speakers::bird(speaker));
     }

@@ -8,11 +8,12 @@ use super::domain::family_name;
 use super::translation::{hidden, seen_as};
 use super::{Domains, KnownLink, meets};
 use crate::config::problem::Report;
-use crate::model::{Family, LinkEnd};
+use crate::model::{DaemonKind, Family, LinkEnd};
 
 /// Reports all warnings that need more than one object.
 pub fn warn(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_>) {
     lonely(domains, links, report);
+    too_long_for_frr(domains, links, report);
     for link in links {
         for index in [0, 1] {
             packets_without_routes(link, index, report);
@@ -30,6 +31,28 @@ fn lonely(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_
             report
                 .warning(&known.name.span, format!("domain {:?} has no links and no neighbors", known.name.value))
                 .hint("add a [[link]] that names it, or remove it");
+        }
+    }
+}
+
+/// With more prefixes than this in the lists of a domain, FRR 8.4 takes more than five seconds to read them, and looks
+/// through hundreds of lists for each route.
+const FRR_TAKES: usize = 20_000;
+
+fn too_long_for_frr(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_>) {
+    for known in domains.known.iter().filter(|known| known.domain.daemon == DaemonKind::Frr) {
+        let name = known.name.value.as_str();
+        let own = links.iter().filter(|link| link.link.ends.iter().any(|end| end.domain.as_str() == name));
+        let of_links = own.flat_map(|link| &link.link.ends).map(|end| end.accept.routes.len());
+        let of_neighbors = known.domain.neighbors.iter().map(|it| it.routes.len() + it.announce.len());
+        let prefixes: usize = of_links.chain(of_neighbors).sum();
+        if prefixes > FRR_TAKES {
+            report
+                .warning(
+                    &known.name.span,
+                    format!("{prefixes} prefixes in the lists of {name:?} are more than FRR takes in reasonable time"),
+                )
+                .hint(format!("set daemon = \"bird\" in [domain.{name}]: BIRD takes a million in a second"));
         }
     }
 }

@@ -49,7 +49,7 @@ impl RoutingDaemon for Bird {
 
     fn command(&self, _: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
         let mut args: Vec<OsString> = vec!["-f".into()];
-        for (flag, path) in [("-c", &place.config), ("-s", &place.socket)] {
+        for (flag, path) in [("-c", &place.config(Program::Bird)), ("-s", &place.socket)] {
             args.extend([flag.into(), path.into()]);
         }
         // BIRD binds its socket before it drops root and reads its configuration after. A machine or user namespace
@@ -72,7 +72,7 @@ impl RoutingDaemon for Bird {
         .boxed()
     }
 
-    fn check<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>> {
+    fn check<'a>(&'a self, _: Program, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>> {
         async move {
             let (success, said) = run(&["-p", "-c", "/dev/stdin"], text.to_owned()).await?;
             if success { Ok(()) } else { Err(check_error(&said).into()) }
@@ -84,8 +84,13 @@ impl RoutingDaemon for Bird {
         async move { Client::connect(&place.socket, PATIENCE).await.map(drop) }.boxed()
     }
 
-    fn reload<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
-        reload(socket).boxed()
+    fn reload<'a>(
+        &'a self,
+        _: Program,
+        place: &'a Place,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), DaemonError>> {
+        reload(&place.socket).boxed()
     }
 
     fn resync<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {

@@ -1,31 +1,43 @@
-//! Whether bgpd would take a configuration.
+//! Whether zebra or bgpd would take a configuration.
 //!
-//! `bgpd -C` is asked, not `vtysh -C`: that knows only which words may follow which, and bgpd also finds a bad prefix length, a
-//! neighbor that nobody declared, or options that exclude each other. bgpd's exit code says nothing, its words do. `-S` leaves
-//! it the user that it is, so that it can read its standard input, and `-p 0` keeps it from listening on port 179 in
-//! whatever namespace this is.
+//! Of bgpd's `bgpd -C` is asked, not `vtysh -C`: that knows only which words may follow which, and bgpd also finds a bad prefix
+//! length, a neighbor that nobody declared, or options that exclude each other. bgpd's exit code says nothing, its words do. `-S`
+//! leaves it the user that it is, so that it can read its standard input, and `-p 0` keeps it from listening on port 179 in
+//! whatever namespace this is. zebra has no `-S`, so of its configuration `vtysh -C` is asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::{CheckError, DaemonError};
+use super::SCRATCH;
 use super::vty::LONGEST_COMMAND;
-use crate::sys::process::Spawn;
+use crate::model::Program;
+use crate::sys::privilege;
+use crate::sys::process::{self, MountPlan, Spawn};
 
 /// How long a check may take. Prefix lists take quadratic time in FRR: 1000 entries of one name with `le` take 22 s.
 const WITHIN: Duration = Duration::from_mins(2);
 const DRY_RUN: [&str; 8] = ["-C", "-S", "-p", "0", "-P", "0", "-f", "/dev/stdin"];
+const OF_VTYSH: [&str; 3] = ["-C", "-f", "/dev/stdin"];
 
-pub(super) async fn check(program: PathBuf, text: &str) -> Result<(), DaemonError> {
+/// Finds the first complaint in what a checker says.
+type Complaint = fn(&str) -> Option<CheckError>;
+
+pub(super) async fn check(home: &Path, program: Program, text: &str) -> Result<(), DaemonError> {
     if let Some(error) = too_long(text) {
         return Err(error.into());
     }
-    let captured = Spawn::new(&program)
-        .args(DRY_RUN)
-        .stdin(text)
-        .run_captured(WITHIN)
-        .await
-        .map_err(|error| DaemonError::Run { program: program.clone(), words: error.to_string() })?;
+    let (program, arguments, first_error): (PathBuf, &[&str], Complaint) = match program {
+        Program::Zebra => (process::find(Path::new("vtysh")).unwrap_or("vtysh".into()), &OF_VTYSH, first_of_vtysh),
+        Program::Bird | Program::Bgpd => (home.join("bgpd"), &DRY_RUN, first_error),
+    };
+    let failed = |words: String| DaemonError::Run { program: program.clone(), words };
+    let mut checker = Spawn::new(&program).args(arguments).stdin(text);
+    // It makes a directory for itself in /var/tmp and leaves it there.
+    if privilege::require().is_ok() {
+        checker = checker.mounts(MountPlan::scratch(SCRATCH).map_err(|error| failed(error.to_string()))?);
+    }
+    let captured = checker.run_captured(WITHIN).await.map_err(|error| failed(error.to_string()))?;
     let said = format!("{}{}", captured.stderr, captured.stdout);
     match first_error(&said) {
         Some(error) => Err(error.into()),
@@ -75,6 +87,16 @@ fn first_error(said: &str) -> Option<CheckError> {
     Some(CheckError { line, column: 0, message: format!("{cause}: {}{reason}", redacted(&text)) })
 }
 
+/// The first line that vtysh complains of: `line 2: % Unknown command[4]: bogus line`.
+fn first_of_vtysh(said: &str) -> Option<CheckError> {
+    let complaint = |line: &str| {
+        let (number, words) = line.strip_prefix("line ")?.split_once(": % ")?;
+        let message = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some(CheckError { line: number.parse().ok()?, column: 0, message })
+    };
+    said.lines().find_map(complaint)
+}
+
 fn described(said: &str) -> impl Iterator<Item = &str> {
     said.lines().filter_map(|line| line.strip_prefix("Error description: "))
 }
@@ -112,6 +134,14 @@ mod tests {
             xpath [/x] message: % [BGP] Argument form is unsupported or malformed.\n";
         let error = first_error(said).expect("it is one");
         assert_eq!((error.line, error.message.as_str()), (0, "[BGP] Argument form is unsupported or malformed."));
+    }
+
+    #[test]
+    fn the_first_line_that_vtysh_complains_of_is_told() {
+        let said = "line 2: % Unknown command[4]: bogus line\nline 4: % Unknown command[59]:  set src 300.0.0.1\n";
+        let error = first_of_vtysh(said).expect("it is one");
+        assert_eq!((error.line, error.message.as_str()), (2, "Unknown command[4]: bogus line"));
+        assert_eq!(first_of_vtysh(""), None);
     }
 
     #[test]

@@ -26,18 +26,14 @@ use crate::sys::process::Spawn;
 
 /// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Where FRR's daemons put what they say before they die, each in a directory that one which is killed leaves behind. The same
+/// goes to their log, so each has a place of its own that goes with it.
+const SCRATCH: &str = "/var/tmp";
 const VERSION_WITHIN: Duration = Duration::from_secs(10);
 
 /// FRR.
 #[derive(Clone, Copy, Debug)]
 pub struct Frr;
-
-impl Frr {
-    /// Notes what bgpd has read when it started, which [`RoutingDaemon::reload`] needs.
-    pub fn note_loaded(&self, socket: &Path, text: &str) -> Result<(), DaemonError> {
-        reload::loaded(socket, text)
-    }
-}
 
 impl RoutingDaemon for Frr {
     fn kind(&self) -> DaemonKind {
@@ -46,6 +42,10 @@ impl RoutingDaemon for Frr {
 
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
         programs::command(&programs::home()?, program, place, recovering)
+    }
+
+    fn scratch(&self) -> Option<&'static Path> {
+        Some(Path::new(SCRATCH))
     }
 
     /// bgpd tries only every 10 s to reach a zebra that is not there yet.
@@ -57,18 +57,18 @@ impl RoutingDaemon for Frr {
         version().boxed()
     }
 
-    fn check<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>> {
-        async move { check::check(programs::home()?.join("bgpd"), text).await }.boxed()
+    fn check<'a>(&'a self, program: Program, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>> {
+        async move { check::check(&programs::home()?, program, text).await }.boxed()
     }
 
     fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
         async move {
             let sockets = Sockets::beside(&place.socket);
             // A daemon accepts nobody before it has read its configuration.
-            let socket = if program == Program::Zebra { &sockets.zebra } else { &sockets.bgpd };
+            let socket = sockets.of(program);
             let reply = Client::connect(socket, PATIENCE).await?.ask("echo ready").await?;
             if reply.text.trim() != "ready" {
-                return Err(DaemonError::Garbled { socket: socket.clone(), found: reply.text });
+                return Err(DaemonError::Garbled { socket: socket.to_owned(), found: reply.text });
             }
             if program == Program::Zebra {
                 // That the socket exists is not enough: it is there before anybody listens.
@@ -81,8 +81,13 @@ impl RoutingDaemon for Frr {
         .boxed()
     }
 
-    fn reload<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
-        reload::reload(socket).boxed()
+    fn reload<'a>(
+        &'a self,
+        program: Program,
+        place: &'a Place,
+        before: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), DaemonError>> {
+        reload::reload(program, place, before).boxed()
     }
 
     fn resync<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {

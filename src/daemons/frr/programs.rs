@@ -24,18 +24,15 @@ const NETLINK_BUFFER: &str = "90000000";
 pub(super) struct Sockets {
     pub(super) bgpd: PathBuf,
     pub(super) zebra: PathBuf,
-    /// The directory of the configurations, which is root's.
-    pub(super) domain: PathBuf,
 }
 
 impl Sockets {
     pub(super) fn beside(bgpd: &Path) -> Self {
-        let directory = bgpd.parent().unwrap_or(Path::new("/"));
-        Self {
-            bgpd: bgpd.to_owned(),
-            zebra: directory.join("zebra.vty"),
-            domain: directory.parent().unwrap_or(Path::new("/")).to_owned(),
-        }
+        Self { bgpd: bgpd.to_owned(), zebra: bgpd.with_file_name("zebra.vty") }
+    }
+
+    pub(super) fn of(&self, program: Program) -> &Path {
+        if program == Program::Zebra { &self.zebra } else { &self.bgpd }
     }
 }
 
@@ -56,11 +53,10 @@ pub(super) fn command(home: &Path, program: Program, place: &Place, recovering: 
         }
     }
     let name = program.as_str();
-    let config = place.config.with_file_name(format!("{name}.conf"));
     let mut args: Vec<OsString> = ["-P", "0", "--log", "stdout", "--limit-fds", DESCRIPTORS].map(Into::into).into();
     args.extend(["--vty_socket".into(), directory.into()]);
     args.extend(["-i".into(), directory.join(format!("{name}.pid")).into(), "-z".into(), zserv.into()]);
-    args.extend(["-f".into(), config.into()]);
+    args.extend(["-f".into(), place.config(program).into()]);
     if program == Program::Zebra {
         args.extend(["-s".into(), NETLINK_BUFFER.into()]);
         args.extend(recovering.then(|| KEEP_ROUTES.into()));

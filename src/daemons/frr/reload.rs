@@ -1,54 +1,45 @@
 //! Brings another configuration into force while bgpd runs.
 //!
-//! bgpd reads its file when it starts and at no other time, so what it has to be told is the difference to what it has read. That
-//! text lies beside the file (`bgpd.conf.loaded`), because the answer to `show running-config` is another one: FRR leaves out
-//! what it takes for a default and puts in order what is not.
+//! zebra and bgpd read their files when they start and at no other time, so what one has to be told is the difference to what it
+//! has read. That is remembered by whoever started it, because the answer to `show running-config` is another one: FRR leaves
+//! out what it takes for a default and puts in order what is not.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::super::DaemonError;
+use super::super::{DaemonError, Place};
 use super::change::{Change, Command};
 use super::programs::Sockets;
 use super::show;
 use super::vty::Client;
 use crate::daemons::Peers;
+use crate::model::Program;
 use crate::sys::files;
 
 /// How long one command of a change may take: a batch of thousands of prefixes is one.
 const WITHIN: Duration = Duration::from_secs(50);
-const FILE: &str = "bgpd.conf";
-/// What bgpd has read, for nobody but root.
-const LOADED: &str = "bgpd.conf.loaded";
 /// What opens and closes a batch. While it is open no neighbor that is made in it connects, for 600 s if nobody closes it; so
 /// there are only lists and route maps in one.
 const OPEN: &str = "XFRR_start_configuration";
 const CLOSE: &str = "XFRR_end_configuration";
 
-/// Notes what bgpd has read when it started.
-pub(super) fn loaded(socket: &Path, text: &str) -> Result<(), DaemonError> {
-    let path = Sockets::beside(socket).domain.join(LOADED);
-    files::write(&path, text.as_bytes(), 0o600, None)
-        .map_err(|error| DaemonError::Refused(format!("cannot write {}: {error}", path.display())))
-}
-
-pub(super) async fn reload(socket: &Path) -> Result<(), DaemonError> {
-    let domain = Sockets::beside(socket).domain;
-    let read = |name: &str| -> Result<String, DaemonError> {
-        let path = domain.join(name);
-        let none = |words: String| DaemonError::Refused(format!("cannot read {}: {words}", path.display()));
-        let found = files::read(&path).map_err(|error| none(error.to_string()))?;
-        found.map(|(text, _)| text).ok_or_else(|| none("there is none, so that bgpd must be started anew".to_owned()))
-    };
-    let (old, new) = (read(LOADED)?, read(FILE)?);
-    let change = Change::between(&old, &new);
-    if !change.is_empty() {
-        let mut bgpd = Configuring::begin(socket).await?;
-        bgpd.apply(&change).await?;
-        let mut bgpd = bgpd.end().await?;
-        ask_again(&mut bgpd, &change).await?;
+pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>) -> Result<(), DaemonError> {
+    let path = place.config(program);
+    let cannot = |words: String| DaemonError::Refused(format!("cannot read {}: {words}", path.display()));
+    let found = files::read(&path).map_err(|error| cannot(error.to_string()))?;
+    let (text, _) = found.ok_or_else(|| cannot("there is none".to_owned()))?;
+    let name = program.as_str();
+    let before = before.ok_or_else(|| {
+        DaemonError::Refused(format!("what {name} has read is not known; kill it, and it is started with the new one"))
+    })?;
+    let change = Change::between(before, &text);
+    if change.is_empty() {
+        return Ok(());
     }
-    loaded(socket, &new)
+    let sockets = Sockets::beside(&place.socket);
+    let mut daemon = Configuring::begin(&sockets, program).await?;
+    daemon.apply(&change).await?;
+    let mut daemon = daemon.end().await?;
+    if program == Program::Bgpd { ask_again(&mut daemon, &change).await } else { Ok(()) }
 }
 
 /// Whoever cannot be asked to send its routes again (RFC 2918) must begin again, or what the old filter let in would stay. FRR
@@ -69,23 +60,24 @@ async fn ask_again(bgpd: &mut Client, change: &Change) -> Result<(), DaemonError
 
 /// A connection in the midst of a configuration.
 struct Configuring {
-    bgpd: Client,
+    daemon: Client,
+    name: &'static str,
     /// The part that is open.
     path: Vec<String>,
 }
 
 impl Configuring {
-    async fn begin(socket: &Path) -> Result<Self, DaemonError> {
-        let mut bgpd = Client::connect(socket, WITHIN).await?;
-        bgpd.enable().await?;
-        let mut begun = Self { bgpd, path: Vec::new() };
+    async fn begin(sockets: &Sockets, program: Program) -> Result<Self, DaemonError> {
+        let mut daemon = Client::connect(sockets.of(program), WITHIN).await?;
+        daemon.enable().await?;
+        let mut begun = Self { daemon, name: program.as_str(), path: Vec::new() };
         begun.do_("configure terminal").await?;
         Ok(begun)
     }
 
     async fn end(mut self) -> Result<Client, DaemonError> {
         self.do_("end").await?;
-        Ok(self.bgpd)
+        Ok(self.daemon)
     }
 
     async fn apply(&mut self, change: &Change) -> Result<(), DaemonError> {
@@ -101,7 +93,7 @@ impl Configuring {
             }
         }
         if let Err(error) = self.batch(&change.sweep).await {
-            tracing::warn!("what is no longer used of bgpd's configuration stays: {error}");
+            tracing::warn!("what is no longer used of the configuration of {} stays: {error}", self.name);
         }
         Ok(())
     }
@@ -110,11 +102,11 @@ impl Configuring {
     async fn take_back(&mut self, undo: &[&Command], unmake: &[String]) {
         for command in undo {
             if let Err(error) = self.step(command).await {
-                tracing::error!("a change of bgpd's configuration cannot be taken back: {error}");
+                tracing::error!("a change of the configuration of {} cannot be taken back: {error}", self.name);
             }
         }
         if let Err(error) = self.batch(unmake).await {
-            tracing::warn!("what was made for a change of bgpd's configuration stays: {error}");
+            tracing::warn!("what was made for a change of the configuration of {} stays: {error}", self.name);
         }
     }
 
@@ -142,10 +134,10 @@ impl Configuring {
         }
     }
 
-    /// Whether bgpd runs a line. What is removed may be gone already, where a change was cut short and is begun again, and FRR
+    /// Whether the daemon runs a line. What is removed may be gone already, where a change was cut short and is begun again, and FRR
     /// calls that an error in as many words as there are commands.
     async fn has(&mut self, line: &str) -> Result<bool, DaemonError> {
-        let running = self.bgpd.ask("do show running-config").await?;
+        let running = self.daemon.ask("do show running-config").await?;
         Ok(running.text.lines().any(|there| there.trim_start().starts_with(line)))
     }
 
@@ -179,11 +171,11 @@ impl Configuring {
     }
 
     async fn do_(&mut self, command: &str) -> Result<(), DaemonError> {
-        let reply = self.bgpd.ask(command).await?;
+        let reply = self.daemon.ask(command).await?;
         if reply.is_applied() {
             return Ok(());
         }
         let command = command.split(" password ").next().unwrap_or_default();
-        Err(DaemonError::Refused(format!("bgpd refused {command:?}: {}", reply.words())))
+        Err(DaemonError::Refused(format!("{} refused {command:?}: {}", self.name, reply.words())))
     }
 }

@@ -24,8 +24,9 @@ impl<'a> Search<'a> {
 
     pub(super) fn run(mut self) -> BTreeMap<Key, Found> {
         for (name, domain) in &self.observed.domains {
-            if let ObservedDaemon::Running { kind, config, .. } = &domain.daemon {
-                self.domain(name, domain, *kind, config.as_deref());
+            if let ObservedDaemon::Running { kind, loaded, .. } = &domain.daemon {
+                let config = kind.speaker().and_then(|speaker| loaded.get(&speaker));
+                self.domain(name, domain, *kind, config.map(String::as_str));
             }
         }
         self.found

@@ -1,6 +1,9 @@
 //! From a change of the file to the sessions that it resets.
 
+use std::collections::BTreeMap;
+
 use super::{Sessions, resets};
+use crate::model::{DaemonKind, Program};
 use crate::plan::tests::layout;
 use crate::plan::touched_tests::{running, wanted};
 use crate::plan::{Observed, ObservedDaemon, plan};
@@ -157,10 +160,10 @@ fn policy_resets_nothing_and_neither_does_a_first_start() {
 fn what_is_not_known_may_reset() {
     let mut observed = running(FILE);
     observed.domains.get_mut("private").unwrap().daemon =
-        ObservedDaemon::Running { kind: crate::model::DaemonKind::Bird, pid: 7, config: None };
+        ObservedDaemon::Running { kind: DaemonKind::Bird, pid: 7, loaded: BTreeMap::new() };
     assert_eq!(of(&observed, FILE), [format!("? {PRIVATE}: private: what its daemon last loaded is not known")]);
-    let strange = Some("protocol bgp rd_internet {".to_owned());
+    let strange = BTreeMap::from([(Program::Bird, "protocol bgp rd_internet {".to_owned())]);
     observed.domains.get_mut("private").unwrap().daemon =
-        ObservedDaemon::Running { kind: crate::model::DaemonKind::Bird, pid: 7, config: strange };
+        ObservedDaemon::Running { kind: DaemonKind::Bird, pid: 7, loaded: strange };
     assert_eq!(of(&observed, FILE), ["? private (every session): what its daemon last loaded cannot be read"]);
 }

@@ -39,10 +39,6 @@ use crate::policy::{self, Label};
 /// The most bytes of a line: FRR before 10.6 reads 4096 at once, and the rest of a longer line as a line of its own.
 const LONGEST_LINE: usize = 4090;
 
-/// With more prefixes than this in the lists of a domain, FRR 8.4 takes more than five seconds to read them, and looks
-/// through hundreds of lists for each route.
-const REASONABLE: usize = 20_000;
-
 /// The configuration of a domain's FRR.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FrrText {
@@ -72,20 +68,6 @@ pub fn text(
     }
     let (bgpd, extra) = append_extra(bgpd, domain);
     Ok(FrrText { bgpd, zebra, extra })
-}
-
-/// What a domain asks of FRR that FRR does slowly, in words for the admin.
-pub fn warning(network: &Network, domain: &Domain) -> Option<String> {
-    let links = network.links_of(&domain.name).map(|(_, own, peer)| own.accept.routes.len() + peer.accept.routes.len());
-    let neighbors = domain.neighbors.iter().map(|neighbor| neighbor.routes.len() + neighbor.announce.len());
-    let prefixes: usize = links.chain(neighbors).sum();
-    (prefixes > REASONABLE).then(|| {
-        format!(
-            "{prefixes} prefixes in the lists of {:?} are more than FRR takes in reasonable time; BIRD (daemon = \"bird\") \
-             takes a million in a second",
-            domain.name.as_str()
-        )
-    })
 }
 
 /// Builds the context of `domain`, or says everything that is in its way. The templates are part of what names stand for.

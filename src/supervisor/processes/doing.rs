@@ -122,7 +122,7 @@ impl Processes {
         let Some(process) = &entry.process else { return };
         let noted = || -> Result<(), Box<dyn std::error::Error>> {
             self.machine.record_daemon(name, &process.record()?)?;
-            self.machine.record_loaded_config(&name.domain, &std::fs::read_to_string(&entry.place.config)?)?;
+            self.machine.record_loaded_config(name, &std::fs::read_to_string(entry.place.config(name.program))?)?;
             Ok(())
         };
         if let Err(error) = noted().or_else(|error| if process.is_running() { Err(error) } else { Ok(()) }) {

@@ -19,7 +19,10 @@ pub(super) fn launch(
     let words = |error: &dyn std::error::Error| error.to_string();
     let command = daemon.command(name.program, place, recovering).map_err(|error| words(&error))?;
     let namespace = machine.namespace(&name.domain).map_err(|error| words(&error))?;
-    let mounts = MountPlan::for_domain(&layout.run_dir, &name.domain).map_err(|error| words(&error))?;
+    let mut mounts = MountPlan::for_domain(&layout.run_dir, &name.domain).map_err(|error| words(&error))?;
+    if let Some(scratch) = daemon.scratch() {
+        mounts = mounts.and_scratch(scratch).map_err(|error| words(&error))?;
+    }
     fault::point("step")?;
     let spawned = Spawn::new(&command.program)
         .args(&command.args)

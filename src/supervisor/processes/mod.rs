@@ -254,16 +254,29 @@ impl Processes {
         left
     }
 
-    /// Has a running daemon read its configuration again.
+    /// Has the programs of a running daemon read their configurations again, those that have read another one.
     pub async fn reload(&mut self, domain: &DomainName) -> Result<(), DaemonError> {
-        let Some((name, entry)) = self.speaker(domain) else { return Ok(()) };
-        let (name, daemon, socket, pid) = (name.clone(), entry.daemon, entry.place.socket.clone(), entry.life.pid());
+        let names: Vec<DaemonName> = self.of(domain).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.reload_one(name).await?;
+        }
+        Ok(())
+    }
+
+    async fn reload_one(&mut self, name: DaemonName) -> Result<(), DaemonError> {
+        let Some(entry) = self.entries.get(&name) else { return Ok(()) };
+        let (daemon, place, pid) = (entry.daemon, entry.place.clone(), entry.life.pid());
+        let before = self.machine.loaded_config(&name);
+        if before.is_some() && before == std::fs::read_to_string(place.config(name.program)).ok() {
+            return Ok(());
+        }
         if let (State::Silent | State::Hung, Some(since)) = (entry.life.state(), entry.life.unanswered_since()) {
             // It is about to be replaced by one that reads the configuration anyway.
-            return Err(DaemonError::NoAnswer { socket, after: self.epoch.elapsed().saturating_sub(since) });
+            let after = self.epoch.elapsed().saturating_sub(since);
+            return Err(DaemonError::NoAnswer { socket: place.socket, after });
         }
         self.feed(&name, &Event::Loading);
-        let result = self.meanwhile(daemon.reload(&socket)).await;
+        let result = self.meanwhile(daemon.reload(name.program, &place, before.as_deref())).await;
         if self.entries.get(&name).is_some_and(|entry| entry.life.pid() != pid) {
             // It ended meanwhile, and whatever runs now has read the configuration by itself.
             return result;

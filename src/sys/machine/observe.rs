@@ -230,7 +230,9 @@ impl Machine {
             .find_map(|kind| {
                 let pids: Option<Vec<u32>> = kind.programs().iter().map(pid_of).collect();
                 let pid = *pids?.last()?;
-                Some(ObservedDaemon::Running { kind, pid, config: self.loaded_config(domain) })
+                let read =
+                    |program: &Program| Some((*program, self.loaded_config(&DaemonName::new(domain, *program))?));
+                Some(ObservedDaemon::Running { kind, pid, loaded: kind.programs().iter().filter_map(read).collect() })
             })
             .unwrap_or_default()
     }

@@ -46,12 +46,22 @@ pub fn digest(text: &str) -> u64 {
 }
 
 /// A directory in the run directory with one of these is a domain's.
-pub(super) const SIGNS: [&str; 9] =
-    [NAMESPACE, FILTER, FILTER_LOADED, "bird.json", "zebra.json", "bgpd.json", CONFIG_LOADED, "bird.conf", "bgpd.conf"];
+pub(super) const SIGNS: [&str; 11] = [
+    NAMESPACE,
+    FILTER,
+    FILTER_LOADED,
+    "bird.json",
+    "zebra.json",
+    "bgpd.json",
+    "bird.conf.loaded",
+    "bgpd.conf.loaded",
+    "bird.conf",
+    "bgpd.conf",
+    "zebra.conf",
+];
 pub(super) const NAMESPACE: &str = "namespace";
 pub(super) const FILTER: &str = "rdsup.nft";
 pub(super) const FILTER_LOADED: &str = "rdsup.nft.loaded";
-pub(super) const CONFIG_LOADED: &str = "bird.conf.loaded";
 
 /// A note, or `None` if there is none that can be read: a truncated one is as good as none.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -99,21 +109,25 @@ impl Machine {
         self.domain_dir(&name.domain).join(format!("{}.json", name.program.as_str()))
     }
 
-    /// Remembers the configuration text that the daemon has read.
-    pub fn record_loaded_config(&self, domain: &DomainName, text: &str) -> Result<(), SysError> {
-        let path = self.domain_dir(domain).join(CONFIG_LOADED);
+    /// The configuration text that a program of a daemon has read is kept beside the one that it should have read.
+    fn loaded_record(&self, name: &DaemonName) -> PathBuf {
+        self.domain_dir(&name.domain).join(format!("{}.conf.loaded", name.program.as_str()))
+    }
+
+    /// Remembers the configuration text that a program of a daemon has read.
+    pub fn record_loaded_config(&self, name: &DaemonName, text: &str) -> Result<(), SysError> {
+        let path = self.loaded_record(name);
         files::write(&path, text.as_bytes(), 0o600, None).map_err(|error| SysError::path("write", &path, error))
     }
 
-    /// The configuration text that the daemon read last.
-    pub fn loaded_config(&self, domain: &DomainName) -> Option<String> {
-        files::read(&self.domain_dir(domain).join(CONFIG_LOADED)).ok().flatten().map(|(text, _)| text)
+    /// The configuration text that a program of a daemon read last.
+    pub fn loaded_config(&self, name: &DaemonName) -> Option<String> {
+        files::read(&self.loaded_record(name)).ok().flatten().map(|(text, _)| text)
     }
 
     /// Forgets a process of a routing daemon, and what that had read.
     pub fn forget_daemon(&self, name: &DaemonName) -> Result<(), SysError> {
-        let loaded = self.domain_dir(&name.domain).join(CONFIG_LOADED);
-        [self.daemon_record(name), loaded]
+        [self.daemon_record(name), self.loaded_record(name)]
             .iter()
             .try_for_each(|path| files::remove(path).map_err(|error| SysError::path("remove", path, error)))
     }

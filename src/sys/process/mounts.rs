@@ -33,6 +33,8 @@ enum Mount {
     Sysfs,
     /// One file or directory over another.
     Bind { from: CString, to: CString },
+    /// An empty directory that everybody may write to, as `/var/tmp`, over another.
+    Scratch { at: CString },
     /// An empty directory that cannot be written to, over another.
     Empty { at: CString },
     /// A file with this content inside an [`Mount::Empty`].
@@ -53,7 +55,18 @@ impl MountPlan {
         Ok(plan)
     }
 
-    /// The same, and the sockets of name services ([`NAME_SERVICES`]) out of reach.
+    /// An empty directory over another, for what a program leaves behind.
+    pub fn scratch(at: impl AsRef<Path>) -> io::Result<Self> {
+        Self::default().and_scratch(at)
+    }
+
+    /// The same beside everything else.
+    pub fn and_scratch(mut self, at: impl AsRef<Path>) -> io::Result<Self> {
+        self.mounts.push(Mount::Scratch { at: c_string(at.as_ref())? });
+        Ok(self)
+    }
+
+    /// As for a daemon, and the sockets of name services ([`NAME_SERVICES`]) out of reach.
     pub fn for_command(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
         let mut plan = Self { mounts: vec![Mount::Sysfs] };
         // /etc/resolv.conf is often a link into one of these directories: what it says must stay.
@@ -115,6 +128,9 @@ impl Mount {
             }
             Self::Bind { from, to } => {
                 mount(Some(from.as_c_str()), to.as_c_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+            }
+            Self::Scratch { at } => {
+                mount(Some(c"tmpfs"), at.as_c_str(), Some(c"tmpfs"), guard, Some(c"size=4m,mode=1777"))?;
             }
             Self::Empty { at } => {
                 mount(Some(c"tmpfs"), at.as_c_str(), Some(c"tmpfs"), guard, Some(c"size=64k,mode=0755"))?;

@@ -1,0 +1,66 @@
+//! The lines that an admin would type about a routing daemon.
+
+use std::path::Path;
+
+use super::Word;
+use crate::model::{DaemonKind, Program};
+
+fn word(path: &Path) -> String {
+    Word(path.to_string_lossy()).to_string()
+}
+
+/// `vtysh` with the sockets of a domain; `socket` is one of them.
+fn vtysh(socket: &Path) -> String {
+    format!("vtysh --vty_socket {}", word(directory(socket)))
+}
+
+fn directory(socket: &Path) -> &Path {
+    socket.parent().unwrap_or(Path::new("/"))
+}
+
+/// `inside` leads into the namespace.
+pub(super) fn start(kind: DaemonKind, inside: &str, config: &Path, socket: &Path) -> String {
+    match kind {
+        DaemonKind::Frr => {
+            let sockets = word(directory(socket));
+            let line = |program: &Program| {
+                let name = program.as_str();
+                let config = word(&config.with_file_name(format!("{name}.conf")));
+                format!("{inside}/usr/lib/frr/{name} -f {config} --vty_socket {sockets}")
+            };
+            kind.programs().iter().map(line).collect::<Vec<_>>().join(" & ")
+        }
+        DaemonKind::Bird | DaemonKind::None => format!("{inside}bird -c {} -s {}", word(config), word(socket)),
+    }
+}
+
+pub(super) fn reload(kind: DaemonKind, socket: &Path) -> String {
+    match kind {
+        // What is done is the difference alone, command by command. This is what comes nearest to it.
+        DaemonKind::Frr => {
+            let config = directory(socket).parent().unwrap_or(Path::new("/")).join("bgpd.conf");
+            let sockets = word(directory(socket));
+            format!("/usr/lib/frr/frr-reload.py --reload --vty_socket {sockets} {}", word(&config))
+        }
+        DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} configure", word(socket)),
+    }
+}
+
+pub(super) fn resync(kind: DaemonKind, socket: &Path) -> String {
+    match kind {
+        DaemonKind::Frr => {
+            format!("{} -c 'configure terminal' -c 'ip protocol bgp route-map …'", vtysh(socket))
+        }
+        DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} 'reload out \"kernel*\"'", word(socket)),
+    }
+}
+
+pub(super) fn stop(kind: DaemonKind, socket: &Path) -> String {
+    match kind {
+        DaemonKind::Frr => {
+            let pid = |name: &str| word(&directory(socket).join(name));
+            format!("kill $(cat {} {})", pid("bgpd.pid"), pid("zebra.pid"))
+        }
+        DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} down", word(socket)),
+    }
+}
