@@ -5,15 +5,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::common::{LinkSession, bad_texts, caches, digit, is_link_local, link_session, password, wire};
 use super::context::{
     Bird, BirdCache, BirdChannel, BirdElements, BirdFamily, BirdLink, BirdLinkOnly, BirdLinked, BirdNeighbor,
     BirdOriginated, BirdPrefixes, BirdSet,
 };
 use super::error::{Problem, RenderError};
-use super::quote::{Quoted, refuse_control};
+use super::quote::Quoted;
 use super::secrets::Secrets;
 use crate::model::{
-    Asn, CacheName, Domain, Family, InterfaceName, Link, LinkEnd, Neighbor, NeighborName, Network, PrefixPattern, Role,
+    Asn, CacheName, Domain, Family, InterfaceName, Link, LinkEnd, Neighbor, NeighborName, Network, PrefixPattern,
     RouteKind, Routing, RpkiCache,
 };
 use crate::policy::{self, Label, LinkPolicy, PREFERENCE, RouteFilter};
@@ -57,10 +58,8 @@ pub(super) fn context(network: &Network, domain: &Domain, secrets: &Secrets) -> 
     let mut fail = |origin, problem| errors.push(RenderError { domain: domain.name.clone(), origin, problem });
     let log = network.settings.run_dir.join(domain.name.as_str()).join("log").join("bird.log");
     let log = log.to_string_lossy();
-    for text in [Some(network.settings.source.to_string_lossy()), domain.description.as_deref().map(Into::into)] {
-        if let Some(Err(error)) = text.as_deref().map(refuse_control) {
-            fail(domain.origin, Problem::Text { what: "description or file name", error });
-        }
+    for problem in bad_texts(network, domain) {
+        fail(domain.origin, problem);
     }
     let logs = match (Quoted::exact(&log), Quoted::exact(&format!("{log}.1"))) {
         (Ok(log), Ok(backup)) => Some((log, backup)),
@@ -102,10 +101,6 @@ pub(super) fn context(network: &Network, domain: &Domain, secrets: &Secrets) -> 
         links,
         neighbors,
     })
-}
-
-fn caches<'a>(network: &'a Network, domain: &'a Domain) -> impl Iterator<Item = &'a RpkiCache> {
-    network.rpki.iter().filter(|cache| cache.domain == domain.name)
 }
 
 fn cache(cache: &RpkiCache) -> BirdCache {
@@ -163,10 +158,8 @@ fn link(
     (link, own, peer): (&Link, &LinkEnd, &LinkEnd),
     sets: &mut Sets,
 ) -> Result<BirdLink, Problem> {
-    let asn = domain.asn.ok_or(Problem::Missing("asn"))?;
-    let other = network.domain(&peer.domain).ok_or(Problem::Missing("domain at the other end"))?;
-    let peer_asn = other.asn.ok_or(Problem::Missing("asn of the domain at the other end"))?;
-    let (local, address) = policy::session_addresses(network, own, peer);
+    let session = link_session(network, domain, (link, own, peer))?;
+    let LinkSession { asn, other, peer_asn, local, address, connect_delay, role } = session;
     let protocol = link_protocol(&own.interface);
     let accept = policy::link_routes(network, domain, own, peer);
     let announce = policy::link_announcements(network, other, own, peer);
@@ -201,11 +194,6 @@ fn link(
         })
         .collect();
     let interface = quoted_interface(&own.interface)?;
-    // Two ends that connect within the same moment collide, and BIRD then closes a connection with a Cease, after which it
-    // waits: seen in one start of ten with 50 links. So one end goes first and the other only if that failed.
-    let connect_delay = if own.link_local < peer.link_local { 1 } else { 3 };
-    let role =
-        link.provider.as_ref().map(|provider| if *provider == domain.name { Role::Provider } else { Role::Customer });
     let peer = peer.domain.clone();
     Ok(BirdLink { protocol, peer, interface, local, asn, address, peer_asn, connect_delay, role, channels })
 }
@@ -221,19 +209,8 @@ fn neighbor(
     let protocol = neighbor_protocol(&neighbor.name);
     let text = |what| move |error| Problem::Text { what, error };
     let description = neighbor.description.as_deref().map(Quoted::text).transpose().map_err(text("description"))?;
-    let password = match &neighbor.password {
-        None => None,
-        Some(file) => {
-            let secret = secrets.get(file).ok_or_else(|| Problem::NoSecret(file.0.clone()))?;
-            let error = |error| Problem::Password { file: file.0.clone(), error };
-            Some(Quoted::password(secret.expose()).map_err(error)?)
-        }
-    };
-    let at = policy::neighbor_interface(domain, neighbor).filter(|_| neighbor.multihop.is_none());
-    let local = at.and_then(|interface| {
-        let own = interface.addresses.iter().find(|address| address.contains(&neighbor.address));
-        own.map(IpNet::addr)
-    });
+    let password = password(neighbor, secrets, Quoted::password)?;
+    let (at, local) = wire(domain, neighbor);
     Ok(BirdNeighbor {
         name: neighbor.name.clone(),
         description,
@@ -358,17 +335,6 @@ fn community(own: Asn, label: Label) -> String {
     format!("({own}, {kind}, {value})")
 }
 
-fn digit(family: Family) -> u8 {
-    match family {
-        Family::Ipv4 => 4,
-        Family::Ipv6 => 6,
-    }
-}
-
 fn quoted_interface(interface: &InterfaceName) -> Result<Quoted, Problem> {
     Quoted::exact(interface.as_str()).map_err(|error| Problem::Text { what: "interface", error })
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

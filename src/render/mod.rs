@@ -5,6 +5,7 @@
 //! The one exception, `extra`, is appended after the last template line, and [`ExtraLines`] says where.
 
 mod bird;
+mod common;
 pub mod context;
 mod error;
 pub mod frr;

@@ -17,7 +17,7 @@ use crate::daemons::DaemonError;
 
 /// The longest command that every FRR from 8.4 on answers. One of 4096 bytes or more is answered by nothing at all, and what is
 /// sent after it is read as its end.
-pub const LONGEST_COMMAND: usize = 4090;
+pub const LONGEST_COMMAND: usize = crate::render::frr::LONGEST_LINE;
 /// The answer has more bytes than anyone would read.
 const LARGEST_REPLY: usize = 256 << 20;
 /// How long a connection waits before it is tried again when the daemon has as many waiting as it can (its backlog is 5).

@@ -9,11 +9,6 @@ fn word(path: &Path) -> String {
     Word(path.to_string_lossy()).to_string()
 }
 
-/// `vtysh` with the sockets of a domain; `socket` is one of them.
-fn vtysh(socket: &Path) -> String {
-    format!("vtysh --vty_socket {}", word(directory(socket)))
-}
-
 fn directory(socket: &Path) -> &Path {
     socket.parent().unwrap_or(Path::new("/"))
 }
@@ -49,7 +44,8 @@ pub(super) fn reload(kind: DaemonKind, socket: &Path) -> String {
 pub(super) fn resync(kind: DaemonKind, socket: &Path) -> String {
     match kind {
         DaemonKind::Frr => {
-            format!("{} -c 'configure terminal' -c 'ip protocol bgp route-map …'", vtysh(socket))
+            let sockets = word(directory(socket));
+            format!("vtysh --vty_socket {sockets} -c 'configure terminal' -c 'ip protocol bgp route-map …'")
         }
         DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} 'reload out \"kernel*\"'", word(socket)),
     }

@@ -1,6 +1,6 @@
 //! What FRR reads: `bgpd.conf` and `zebra.conf` of a domain.
 //!
-//! The policy is that of BIRD (`bird/filters.hbs`), rule by rule; `tests/frr_policy.rs` compares what both accept.
+//! The policy is that of BIRD (`bird/filters.hbs`), rule by rule; `tests/frr_policy` compares what both accept.
 //!
 //! | BIRD | FRR |
 //! | --- | --- |
@@ -22,22 +22,22 @@ mod sessions;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use self::lists::{Lists, digest};
+use super::common::{bad_texts, caches, digit};
 use super::context::{Frr, FrrCache, FrrChannel, FrrFamily, FrrMap, FrrNetwork, FrrNote};
 use super::error::{Problem, RenderError};
-use super::quote::refuse_control;
 use super::secrets::Secrets;
 use super::templates::Templates;
 use super::{ExtraLines, append_extra};
 use crate::model::{Asn, Domain, Family, Network, PrefixPattern, RpkiCache};
 use crate::policy::{self, Label};
 
-/// The most bytes of a line: FRR before 10.6 reads 4096 at once, and the rest of a longer line as a line of its own.
-const LONGEST_LINE: usize = 4090;
+/// The most bytes of a line: FRR before 10.6 reads 4096 at once, and the rest of a longer line as a line of its own. On a vty it
+/// answers a longer one by nothing at all.
+pub const LONGEST_LINE: usize = 4090;
 
 /// The configuration of a domain's FRR.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,10 +79,8 @@ pub(super) fn context(
 ) -> Result<Frr, Vec<RenderError>> {
     let mut errors = Vec::new();
     let mut fail = |origin, problem| errors.push(RenderError { domain: domain.name.clone(), origin, problem });
-    for text in [Some(network.settings.source.to_string_lossy()), domain.description.as_deref().map(Into::into)] {
-        if let Some(Err(error)) = text.as_deref().map(refuse_control) {
-            fail(domain.origin, Problem::Text { what: "description or file name", error });
-        }
+    for problem in bad_texts(network, domain) {
+        fail(domain.origin, problem);
     }
     if domain.router_id.is_none() {
         fail(domain.origin, Problem::Missing("router_id"));
@@ -109,20 +107,19 @@ pub(super) fn context(
     for family in &mut frr.families {
         family.channels = sessions.channels.iter().filter(|it| it.family == family.name).cloned().collect();
     }
-    name_maps(&mut frr, templates);
+    name_maps(&mut frr, domain, templates);
     Ok(frr)
 }
 
 /// Gives every route map a name that ends in a digest of all that makes it: the template, what the template sees, and by
 /// their own names the lists that it refers to.
-fn name_maps(frr: &mut Frr, templates: &Templates) {
+fn name_maps(frr: &mut Frr, domain: &Domain, templates: &Templates) {
     let of = |directory: &str| -> String {
         templates.texts().filter(|(path, _)| path.starts_with(directory)).map(|(_, text)| text).collect()
     };
     let templates = of("frr/");
-    for family in &mut frr.families {
+    for (family, digit) in frr.families.iter_mut().zip(domain.families.iter().map(digit)) {
         for channel in &mut family.channels {
-            let digit = digit(family.name);
             // One direction, and nothing that is said beside the route map: a change there must not swap it.
             let seen = |import: &FrrMap, export: &FrrMap| {
                 let (import, export) = (import.clone(), export.clone());
@@ -136,14 +133,6 @@ fn name_maps(frr: &mut Frr, templates: &Templates) {
             channel.export.name = format!("{}-out{digit}-{export}", channel.session);
         }
     }
-}
-
-fn digit(family: &str) -> u8 {
-    if family == Family::Ipv4.as_str() { 4 } else { 6 }
-}
-
-fn caches<'a>(network: &'a Network, domain: &'a Domain) -> impl Iterator<Item = &'a RpkiCache> {
-    network.rpki.iter().filter(|cache| cache.domain == domain.name)
 }
 
 fn cache(preference: usize, cache: &RpkiCache) -> FrrCache {
@@ -164,7 +153,7 @@ fn family(network: &Network, domain: &Domain, family: Family, notes: &mut BTreeM
     let networks = networks.into_iter().map(|(to, (labels, host))| {
         let labels: Vec<_> = labels.into_iter().filter_map(|it| domain.asn.map(|own| community(own, it))).collect();
         let note = (!labels.is_empty() || host).then(|| {
-            let name = format!("rd-note{}-{}", digit(family.as_str()), digest(&[&labels.join(" "), &host.to_string()]));
+            let name = format!("rd-note{}-{}", digit(family), digest(&[&labels.join(" "), &host.to_string()]));
             notes.insert(name.clone(), FrrNote { name: name.clone(), labels, host });
             name
         });
@@ -175,7 +164,7 @@ fn family(network: &Network, domain: &Domain, family: Family, notes: &mut BTreeM
         name: family.as_str(),
         command: steps::command(family),
         source,
-        source_map: format!("rd-source{}-{}", digit(family.as_str()), digest(&[&format!("{source:?}")])),
+        source_map: format!("rd-source{}-{}", digit(family), digest(&[&format!("{source:?}")])),
         networks: networks.collect(),
         channels: Vec::new(),
     }
@@ -207,8 +196,4 @@ fn nowhere(family: Family) -> Vec<PrefixPattern> {
         Some(PrefixPattern { prefix, ge: *ge, le })
     };
     texts.iter().filter_map(pattern).collect()
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

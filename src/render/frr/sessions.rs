@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use super::lists::Lists;
 use super::steps::{Steps, command};
-use super::{caches, community, is_link_local, nowhere, numbers};
+use super::{community, nowhere, numbers};
 use crate::model::{Asn, Domain, Family, Link, LinkEnd, Neighbor, Network, Origin, Role, Routing};
 use crate::policy::{self, Label, LinkPolicy, PREFERENCE, RouteFilter};
+use crate::render::common::{LinkSession, caches, is_link_local, link_session, password, wire};
 use crate::render::context::{FrrChannel, FrrLink, FrrMap, FrrNeighbor};
 use crate::render::error::Problem;
 use crate::render::quote::Bare;
@@ -63,10 +62,8 @@ fn link(
     (link, own, peer): (&Link, &LinkEnd, &LinkEnd),
     lists: &mut Lists,
 ) -> Result<(FrrLink, Vec<FrrChannel>), Problem> {
-    let asn = domain.asn.ok_or(Problem::Missing("asn"))?;
-    let other = network.domain(&peer.domain).ok_or(Problem::Missing("domain at the other end"))?;
-    let peer_asn = other.asn.ok_or(Problem::Missing("asn of the domain at the other end"))?;
-    let (local, address) = policy::session_addresses(network, own, peer);
+    let session = link_session(network, domain, (link, own, peer))?;
+    let LinkSession { asn, other, peer_asn, local, address, connect_delay, role } = session;
     let accept = policy::link_routes(network, domain, own, peer);
     let announce = policy::link_announcements(network, other, own, peer);
     let transit = policy::transit_labels(network, own, peer);
@@ -95,10 +92,6 @@ fn link(
             ..session.channel(lists, family, (accept.get(family), announce.get(family)), &labels)?
         });
     }
-    // As with BIRD: two ends that connect within the same moment collide.
-    let connect_delay = if own.link_local < peer.link_local { 1 } else { 3 };
-    let provider = link.provider.as_ref();
-    let role = provider.map(|it| if *it == domain.name { Role::Provider } else { Role::Customer });
     let link = FrrLink {
         peer: peer.domain.clone(),
         interface: is_link_local(address).then(|| own.interface.clone()),
@@ -122,19 +115,8 @@ fn neighbor(
     let asn = domain.asn.ok_or(Problem::Missing("asn"))?;
     let description = neighbor.description.as_deref().map(Bare::text).transpose();
     let description = description.map_err(|error| Problem::Text { what: "description", error })?.flatten();
-    let password = match &neighbor.password {
-        None => None,
-        Some(file) => {
-            let secret = secrets.get(file).ok_or_else(|| Problem::NoSecret(file.0.clone()))?;
-            let error = |error| Problem::Password { file: file.0.clone(), error };
-            Some(Bare::password(secret.expose()).map_err(error)?)
-        }
-    };
-    let at = policy::neighbor_interface(domain, neighbor).filter(|_| neighbor.multihop.is_none());
-    let local = at.and_then(|interface| {
-        let own = interface.addresses.iter().find(|address| address.contains(&neighbor.address));
-        own.map(IpNet::addr)
-    });
+    let password = password(neighbor, secrets, Bare::password)?;
+    let (at, local) = wire(domain, neighbor);
     let families = policy::neighbor_families(domain, neighbor);
     let context = FrrNeighbor {
         name: neighbor.name.clone(),
