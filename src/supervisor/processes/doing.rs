@@ -66,7 +66,7 @@ impl Processes {
             }
             let launching = name.clone();
             let launched = tokio::task::spawn_blocking(move || {
-                launch(&machine, &layout, &launching, daemon, &place, output, recovering).map(Arc::new)
+                launch(&machine, &layout, &launching, daemon, &place, output, recovering)
             });
             let result = launched.await.unwrap_or_else(|failed| Err(failed.to_string()));
             // Nobody listens only when the supervisor is leaving; then the daemon stays for the next one to adopt.
@@ -116,17 +116,25 @@ impl Processes {
         });
     }
 
-    /// Notes which process runs and what it was given to read, for the next supervisor.
+    /// Notes which process runs, for the next supervisor.
     pub(super) fn remember(&self, name: &DaemonName) {
-        let Some(entry) = self.entries.get(name) else { return };
-        let Some(process) = &entry.process else { return };
+        let Some(process) = self.entries.get(name).and_then(|entry| entry.process.as_ref()) else { return };
         let noted = || -> Result<(), Box<dyn std::error::Error>> {
             self.machine.record_daemon(name, &process.record()?)?;
-            self.machine.record_loaded_config(name, &std::fs::read_to_string(entry.place.config(name.program))?)?;
             Ok(())
         };
-        if let Err(error) = noted().or_else(|error| if process.is_running() { Err(error) } else { Ok(()) }) {
+        if let Err(error) = noted()
+            && process.is_running()
+        {
             tracing::warn!(domain = %name.domain, "cannot note the daemon for a later supervisor: {error}");
+        }
+    }
+
+    /// Notes what it has read. That a daemon answers says nothing about that: one that was taken over may have read what
+    /// lay there before.
+    pub(super) fn remember_config(&self, name: &DaemonName, text: &str) {
+        if let Err(error) = self.machine.record_loaded_config(name, text) {
+            tracing::warn!(domain = %name.domain, "cannot note what the daemon has read: {error}");
         }
     }
 }

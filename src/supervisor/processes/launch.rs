@@ -6,6 +6,14 @@ use crate::plan::Layout;
 use crate::sys::process::{MountPlan, Output, Process, Spawn};
 use crate::sys::{Machine, fault};
 
+/// A program of a daemon that was started, and the configuration that lay there for it before it was: if the file changes
+/// while it starts, it may have read either, and then the older one is noted, which costs no more than having it read again.
+#[derive(Debug)]
+pub struct Launched {
+    pub process: Process,
+    pub config: Option<String>,
+}
+
 /// Starts a program of a domain's daemon in its namespace and with its own view of the file system.
 pub(super) fn launch(
     machine: &Machine,
@@ -15,7 +23,7 @@ pub(super) fn launch(
     place: &Place,
     output: Output,
     recovering: bool,
-) -> Result<Process, String> {
+) -> Result<Launched, String> {
     let words = |error: &dyn std::error::Error| error.to_string();
     let command = daemon.command(name.program, place, recovering).map_err(|error| words(&error))?;
     let namespace = machine.namespace(&name.domain).map_err(|error| words(&error))?;
@@ -24,7 +32,8 @@ pub(super) fn launch(
         mounts = mounts.and_scratch(scratch).map_err(|error| words(&error))?;
     }
     fault::point("step")?;
-    let spawned = Spawn::new(&command.program)
+    let config = std::fs::read_to_string(place.config(name.program)).ok();
+    let process = Spawn::new(&command.program)
         .args(&command.args)
         .clean_env()
         .namespace(&namespace)
@@ -37,5 +46,5 @@ pub(super) fn launch(
         .map_err(|error| words(&error))?;
     // Here it runs and nothing tells of it yet. Nothing can fail any more, but we can die.
     let _ = fault::point("step");
-    Ok(spawned)
+    Ok(Launched { process, config })
 }

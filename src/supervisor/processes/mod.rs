@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::asking::{Asked, keep_asking};
+use self::launch::Launched;
 use self::output::Output;
 
 use super::events::Events;
@@ -47,7 +48,7 @@ pub struct Happening {
 #[derive(Debug)]
 enum What {
     /// A process was started, or could not be.
-    Spawned(Result<Arc<Process>, String>),
+    Spawned(Result<Launched, String>),
     /// The process with this id is over, and this is what it said last.
     Exited(u32, ExitReason, Vec<String>),
     /// The process with this id has read its configuration and answers.
@@ -267,7 +268,8 @@ impl Processes {
         let Some(entry) = self.entries.get(&name) else { return Ok(()) };
         let (daemon, place, pid) = (entry.daemon, entry.place.clone(), entry.life.pid());
         let before = self.machine.loaded_config(&name);
-        if before.is_some() && before == std::fs::read_to_string(place.config(name.program)).ok() {
+        let wanted = std::fs::read_to_string(place.config(name.program)).ok();
+        if before.is_some() && before == wanted {
             return Ok(());
         }
         if let (State::Silent | State::Hung, Some(since)) = (entry.life.state(), entry.life.unanswered_since()) {
@@ -281,8 +283,8 @@ impl Processes {
             // It ended meanwhile, and whatever runs now has read the configuration by itself.
             return result;
         }
-        if result.is_ok() {
-            self.remember(&name);
+        if let (Ok(()), Some(text)) = (&result, wanted) {
+            self.remember_config(&name, &text);
         }
         self.feed(&name, &Event::Ready);
         if matches!(result, Err(DaemonError::NoAnswer { .. })) {
@@ -343,10 +345,13 @@ impl Processes {
         match what {
             What::Tick => self.feed(&name, &Event::Tick),
             What::Spawned(Err(words)) => self.feed(&name, &Event::SpawnFailed(words)),
-            What::Spawned(Ok(process)) => {
+            What::Spawned(Ok(Launched { process, config })) => {
                 let pid = process.pid();
-                self.watch(&name, process);
+                self.watch(&name, Arc::new(process));
                 self.remember(&name);
+                if let Some(text) = config {
+                    self.remember_config(&name, &text);
+                }
                 self.feed(&name, &Event::Spawned { pid });
             }
             // What a process did that has been replaced meanwhile no longer matters.
