@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::layout_of;
 use super::{Exit, Failure, Global};
+use crate::daemons;
 use crate::plan::Layout;
 use crate::sys::cgroup::Found;
 use crate::sys::files::Owners;
@@ -131,27 +132,14 @@ async fn program(name: &str, option: &str, at_least: [u32; 3], remedy: &str) -> 
     };
     let first = said.lines().next().unwrap_or_default().trim().to_owned();
     let found = format!("{first}, {}", path.display());
-    match version(&first) {
-        Some(version) if version >= at_least => Check::ok(name, found),
+    match daemons::version(&first) {
+        Some((_, version)) if version >= at_least => Check::ok(name, found),
         Some(_) => {
             let wanted = at_least.map(|number| number.to_string()).join(".");
             Check::missing(name, format!("{found}: older than {wanted}"), format!("{remedy} (from a newer release)"))
         }
         None => Check::optional(name, format!("{found}: version not understood"), remedy),
     }
-}
-
-/// The first word that is a version, such as `2.0.12` or `v1.0.6`.
-fn version(text: &str) -> Option<[u32; 3]> {
-    text.split_whitespace().find_map(|word| {
-        let numbers: Vec<u32> =
-            word.trim_start_matches('v').split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect();
-        match numbers[..] {
-            [major, minor] => Some([major, minor, 0]),
-            [major, minor, patch, ..] => Some([major, minor, patch]),
-            _ => None,
-        }
-    })
 }
 
 fn privileges(layout: &Layout) -> Vec<Check> {
@@ -269,18 +257,4 @@ async fn packet_filter() -> Vec<Check> {
         });
     }
     checks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_read_from_what_the_programs_say() {
-        assert_eq!(version("BIRD version 2.0.12"), Some([2, 0, 12]));
-        assert_eq!(version("nftables v1.0.6 (Lester Gooch #5)"), Some([1, 0, 6]));
-        assert_eq!(version("BIRD version 3.1"), Some([3, 1, 0]));
-        assert_eq!(version("BIRD version 2.17.1-rc1"), Some([2, 17, 1]));
-        assert_eq!(version("nonsense"), None);
-    }
 }

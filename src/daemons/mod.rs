@@ -10,7 +10,7 @@ mod said;
 mod show;
 
 pub use query::{LONGEST_COMMAND, Query, QueryError, Target};
-pub use said::{LAST_LINES, harmless, line};
+pub use said::{LAST_LINES, harmless, line, version};
 pub use show::{Answer, BgpAttributes, FamilyCounts, NextHop, Peers, Route, Session};
 
 use std::ffi::OsString;
@@ -103,6 +103,9 @@ pub enum DaemonError {
         /// What it said.
         found: String,
     },
+    /// FRR cannot be used as it is.
+    #[error(transparent)]
+    Frr(#[from] frr::Unusable),
     /// It refused what it was asked to do.
     #[error("{0}")]
     Refused(String),
@@ -140,6 +143,14 @@ impl DaemonError {
                 Some(format!("its socket {} is gone", socket.display()))
             }
             error => Some(error.to_string()),
+        }
+    }
+
+    /// One thing to try, where the words do not have it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Frr(unusable) => Some(unusable.hint().to_owned()),
+            _ => None,
         }
     }
 

@@ -30,6 +30,18 @@ pub fn line(bytes: &[u8]) -> Option<String> {
     Some(line)
 }
 
+/// The first word that is a version, such as `2.0.12`, `v1.0.6` or `9.1-dev`, and its numbers.
+pub fn version(text: &str) -> Option<(&str, [u32; 3])> {
+    text.split_whitespace().find_map(|word| {
+        let parts = word.trim_start_matches('v').split(['.', '-', '+', '~', '_']);
+        match parts.map_while(|part| part.parse().ok()).collect::<Vec<u32>>()[..] {
+            [major, minor] => Some((word, [major, minor, 0])),
+            [major, minor, patch, ..] => Some((word, [major, minor, patch])),
+            _ => None,
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +56,16 @@ mod tests {
         assert_eq!(line(b"  bird: a\tb\x1b[2J\xff \r\n").as_deref(), Some("bird: a b\\u{1b}[2J\u{fffd}"));
         assert_eq!(line(b" \r\n"), None);
         assert_eq!(line("é".repeat(5000).as_bytes()).map(|line| line.chars().count()), Some(LONGEST_LINE + 1));
+    }
+
+    #[test]
+    fn versions_are_read_from_what_programs_say() {
+        let numbers = |text: &str| version(text).map(|(_, numbers)| numbers);
+        assert_eq!(version("BIRD version 2.0.12"), Some(("2.0.12", [2, 0, 12])));
+        assert_eq!(numbers("nftables v1.0.6 (Lester Gooch #5)"), Some([1, 0, 6]));
+        assert_eq!(numbers("BIRD version 3.1"), Some([3, 1, 0]));
+        assert_eq!(version("BIRD version 2.17.1-rc1"), Some(("2.17.1-rc1", [2, 17, 1])));
+        assert_eq!(numbers("bgpd version 10.2~rc1"), Some([10, 2, 0]));
+        assert_eq!(numbers("nonsense"), None);
     }
 }

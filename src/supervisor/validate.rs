@@ -108,7 +108,7 @@ fn daemon_fault(prepared: &Prepared, name: &DaemonName, error: &DaemonError) -> 
     let (network, DaemonName { domain: name, program }) = (&prepared.network, name);
     let origin = network.domain(name).map(|domain| domain.origin).unwrap_or_default();
     let DaemonError::Config(rejected) = error else {
-        return fault(&prepared.file, origin, format!("domain {name}: {error}"), None);
+        return fault(&prepared.file, origin, format!("domain {name}: {error}"), error.hint());
     };
     let (who, guide) = match program {
         Program::Bird => ("BIRD", "the BIRD user's guide"),

@@ -5,15 +5,16 @@
 //! leaves it the user that it is, so that it can read its standard input, and `-p 0` keeps it from listening on port 179 in
 //! whatever namespace this is. zebra has no `-S`, so of its configuration `vtysh -C` is asked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::{CheckError, DaemonError};
 use super::SCRATCH;
+use super::installation::{Installation, lacks_module, vtysh};
 use super::vty::LONGEST_COMMAND;
 use crate::model::Program;
 use crate::sys::privilege;
-use crate::sys::process::{self, MountPlan, Spawn};
+use crate::sys::process::{MountPlan, Spawn};
 
 /// How long a check may take. Prefix lists take quadratic time in FRR: 1000 entries of one name with `le` take 22 s.
 const WITHIN: Duration = Duration::from_mins(2);
@@ -23,27 +24,35 @@ const OF_VTYSH: [&str; 3] = ["-C", "-f", "/dev/stdin"];
 /// Finds the first complaint in what a checker says.
 type Complaint = fn(&str) -> Option<CheckError>;
 
-pub(super) async fn check(home: &Path, program: Program, text: &str) -> Result<(), DaemonError> {
+pub(super) async fn check(installation: &Installation, program: Program, text: &str) -> Result<(), DaemonError> {
     if let Some(error) = too_long(text) {
         return Err(error.into());
     }
-    let (program, arguments, first_error): (PathBuf, &[&str], Complaint) = match program {
-        Program::Zebra => (process::find(Path::new("vtysh")).unwrap_or("vtysh".into()), &OF_VTYSH, first_of_vtysh),
-        Program::Bird | Program::Bgpd => (home.join("bgpd"), &DRY_RUN, first_error),
+    let (program, arguments, modules, first_error): (PathBuf, &[&str], &[&str], Complaint) = match program {
+        Program::Zebra => (vtysh()?, &OF_VTYSH, &[], first_of_vtysh),
+        Program::Bird | Program::Bgpd => (installation.home.join("bgpd"), &DRY_RUN, modules(text), first_error),
     };
     let failed = |words: String| DaemonError::Run { program: program.clone(), words };
-    let mut checker = Spawn::new(&program).args(arguments).stdin(text);
+    let mut checker = Spawn::new(&program).args(arguments).args(modules).stdin(text);
     // It makes a directory for itself in /var/tmp and leaves it there.
     if privilege::require().is_ok() {
         checker = checker.mounts(MountPlan::scratch(SCRATCH).map_err(|error| failed(error.to_string()))?);
     }
     let captured = checker.run_captured(WITHIN).await.map_err(|error| failed(error.to_string()))?;
     let said = format!("{}{}", captured.stderr, captured.stdout);
+    if let Some(lacking) = lacks_module(&said) {
+        return Err(lacking.into());
+    }
     match first_error(&said) {
         Some(error) => Err(error.into()),
         None if captured.success() => Ok(()),
         None => Err(DaemonError::Run { program, words: captured.words() }),
     }
+}
+
+/// The modules without which bgpd does not know the commands of a configuration.
+fn modules(text: &str) -> &'static [&'static str] {
+    if text.lines().any(|line| line.trim_end() == "rpki") { &["-M", "rpki"] } else { &[] }
 }
 
 /// A line that no vty takes could be read at a start and never be changed after it.

@@ -5,6 +5,7 @@
 
 mod change;
 mod check;
+mod installation;
 mod programs;
 mod reload;
 mod show;
@@ -18,18 +19,17 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub use self::change::{Change, Step};
+pub use self::installation::{Installation, Unusable, find, identity};
 use self::programs::Sockets;
 use self::vty::{Client, Outcome, Reply};
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
 use crate::model::{DaemonKind, Family, Program};
-use crate::sys::process::Spawn;
 
 /// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Where FRR's daemons put what they say before they die, each in a directory that one which is killed leaves behind. The same
 /// goes to their log, so each has a place of its own that goes with it.
 const SCRATCH: &str = "/var/tmp";
-const VERSION_WITHIN: Duration = Duration::from_secs(10);
 
 /// FRR.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ impl RoutingDaemon for Frr {
     }
 
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
-        programs::command(&programs::home()?, program, place, recovering)
+        programs::command(&installation::home()?, program, place, recovering)
     }
 
     fn scratch(&self) -> Option<&'static Path> {
@@ -54,11 +54,11 @@ impl RoutingDaemon for Frr {
     }
 
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
-        version().boxed()
+        async { Ok(installation::find().await?.version) }.boxed()
     }
 
     fn check<'a>(&'a self, program: Program, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>> {
-        async move { check::check(&programs::home()?, program, text).await }.boxed()
+        async move { check::check(&installation::find().await?, program, text).await }.boxed()
     }
 
     fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
@@ -119,32 +119,6 @@ impl RoutingDaemon for Frr {
             }
         }
         .boxed()
-    }
-}
-
-/// What both say of themselves. Daemons of two versions would start and then misunderstand each other.
-async fn version() -> Result<String, DaemonError> {
-    let home = programs::home()?;
-    let mut found: Vec<String> = Vec::new();
-    for name in ["zebra", "bgpd"] {
-        let program = home.join(name);
-        let captured = Spawn::new(&program)
-            .arg("--version")
-            .run_captured(VERSION_WITHIN)
-            .await
-            .map_err(|error| DaemonError::Run { program: program.clone(), words: error.to_string() })?;
-        // `bgpd version 8.4.4`.
-        let start = format!("{name} version ");
-        let version = captured.stdout.lines().find_map(|line| line.strip_prefix(&start)).map(str::trim);
-        found.push(version.ok_or(DaemonError::Run { program, words: captured.words() })?.to_owned());
-    }
-    match (found.pop(), found.pop()) {
-        (Some(bgpd), Some(zebra)) if bgpd == zebra => Ok(bgpd),
-        (bgpd, zebra) => {
-            let word = |version: Option<String>| version.unwrap_or_default();
-            let (zebra, bgpd, home) = (word(zebra), word(bgpd), home.display());
-            Err(DaemonError::Refused(format!("zebra in {home} is FRR {zebra}, bgpd is FRR {bgpd}")))
-        }
     }
 }
 

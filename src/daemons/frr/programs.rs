@@ -1,15 +1,11 @@
-//! Which programs FRR is in one domain, where they are, and how they are started.
+//! Which programs FRR is in one domain, and how they are started.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::super::{Command, DaemonError, Place};
 use crate::model::Program;
-use crate::sys::process;
 
-/// Where distributions put FRR's daemons: none of these is in `PATH`, and what is may be another `bgpd` (OpenBGPD's is
-/// `/usr/sbin/bgpd`).
-const DIRECTORIES: [&str; 3] = ["/usr/lib/frr", "/usr/libexec/frr", "/usr/lib64/frr"];
 /// `sockaddr_un` has room for this many bytes and a NUL; FRR cuts a longer path off without a word.
 const LONGEST_SOCKET: usize = 107;
 /// How many descriptors a daemon may have. Its tables are as long as that, and 8 GiB where nothing limits it.
@@ -67,20 +63,6 @@ pub(super) fn command(home: &Path, program: Program, place: &Place, recovering: 
 /// Where zebra listens for the other daemons.
 pub(super) fn zserv_beside(socket: &Path) -> PathBuf {
     socket.with_file_name("zserv.api")
-}
-
-/// The directory that has all of FRR's programs that are used.
-pub(super) fn home() -> Result<PathBuf, DaemonError> {
-    let is_whole = |directory: &PathBuf| ["zebra", "bgpd"].iter().all(|name| is_program(&directory.join(name)));
-    DIRECTORIES
-        .into_iter()
-        .map(PathBuf::from)
-        .find(is_whole)
-        .ok_or(DaemonError::NotInstalled { program: "FRR (zebra and bgpd)", package: "frr" })
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file() && process::find(path).is_some()
 }
 
 #[cfg(test)]
