@@ -1,5 +1,6 @@
 //! `rdsup doctor`: what this machine lacks, found out by trying.
 
+mod daemons;
 mod kernel;
 
 use std::io::Write;
@@ -9,12 +10,12 @@ use std::time::Duration;
 use nix::sched::CloneFlags;
 use serde::{Deserialize, Serialize};
 
-use super::place::layout_of;
+use self::daemons::Needs;
+use super::place::layout_and_network;
 use super::{Exit, Failure, Global};
-use crate::daemons;
+use crate::daemons::version;
 use crate::plan::Layout;
 use crate::sys::cgroup::Found;
-use crate::sys::files::Owners;
 use crate::sys::lock::RunDirLock;
 use crate::sys::process::{self, Spawn};
 use crate::sys::{nft, privilege};
@@ -22,14 +23,14 @@ use crate::sys::{nft, privilege};
 /// Nothing that is tried takes long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The oldest BIRD whose configuration language has all that is generated.
-const BIRD_AT_LEAST: [u32; 3] = [2, 0, 8];
 const NFT_AT_LEAST: [u32; 3] = [1, 0, 0];
 
 /// Say what this machine lacks for rdsup (programs, kernel features, privileges) and how to get it.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Kernel features are tried for real in a throwaway namespace; nothing else is touched.
+Kernel features are tried for real in a throwaway namespace; nothing else is touched. Which routing \
+daemons are needed is read from the configuration file; where one cannot do what the other does, that \
+is told with it.
 Exit code 0: nothing that is needed is missing; 1: something is.")]
 pub struct Args {
     /// The half that tries the kernel
@@ -49,6 +50,9 @@ struct Check {
     /// How to get it, where it is not there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     remedy: Option<String>,
+    /// What it cannot do although it is there, each completing "it cannot …".
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    cannot: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,15 +66,31 @@ enum State {
 
 impl Check {
     fn ok(name: &str, found: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), state: State::Ok, found: found.into(), remedy: None }
+        Self { name: name.to_owned(), state: State::Ok, found: found.into(), remedy: None, cannot: Vec::new() }
     }
 
     fn missing(name: &str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), state: State::Missing, found: found.into(), remedy: Some(remedy.into()) }
+        Self { state: State::Missing, remedy: Some(remedy.into()), ..Self::ok(name, found) }
     }
 
     fn optional(name: &str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { state: State::Optional, ..Self::missing(name, found, remedy) }
+    }
+
+    /// The same, and what it cannot do.
+    fn cannot<'a>(self, what: impl IntoIterator<Item = &'a &'a str>) -> Self {
+        Self { cannot: what.into_iter().map(|what| (*what).to_owned()).collect(), ..self }
+    }
+
+    /// The same where nothing in the file needs it: then it may be missing.
+    fn unless_needed(self, needed: bool) -> Self {
+        match self.state {
+            State::Missing if !needed => {
+                let found = format!("{}; no domain of the file needs it", self.found);
+                Self { state: State::Optional, found, ..self }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -82,8 +102,10 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let checks = runtime.block_on(async {
-        let mut checks = programs().await;
-        checks.extend(privileges(&layout_of(global)));
+        let (layout, network) = layout_and_network(global);
+        let mut checks = daemons::checks(Needs::of(network.as_ref())).await;
+        checks.extend(programs().await);
+        checks.extend(privileges(&layout));
         checks.extend(try_kernel().await);
         checks
     });
@@ -110,12 +132,14 @@ fn show(checks: &[Check], quiet: bool) {
         if let Some(remedy) = &check.remedy {
             let _ = writeln!(out, "          {:width$}  -> {remedy}", "");
         }
+        for what in &check.cannot {
+            let _ = writeln!(out, "          {:width$}  cannot {what}", "");
+        }
     }
 }
 
 async fn programs() -> Vec<Check> {
     vec![
-        program("bird", "--version", BIRD_AT_LEAST, "apt install bird2").await,
         program("nft", "--version", NFT_AT_LEAST, "apt install nftables").await,
         match process::find("ip") {
             Some(path) => Check::ok("ip", path.display().to_string()),
@@ -132,7 +156,7 @@ async fn program(name: &str, option: &str, at_least: [u32; 3], remedy: &str) -> 
     };
     let first = said.lines().next().unwrap_or_default().trim().to_owned();
     let found = format!("{first}, {}", path.display());
-    match daemons::version(&first) {
+    match version(&first) {
         Some((_, version)) if version >= at_least => Check::ok(name, found),
         Some(_) => {
             let wanted = at_least.map(|number| number.to_string()).join(".");
@@ -153,10 +177,6 @@ fn privileges(layout: &Layout) -> Vec<Check> {
         Some((reason, command)) => {
             Check::optional("user namespaces", format!("{reason}: rdsup lab needs root"), format!("sudo {command}"))
         }
-    });
-    checks.push(match Owners::of_machine().bird {
-        Some((uid, gid)) => Check::ok("user bird", format!("uid {uid}, gid {gid}; the daemons drop root")),
-        None => Check::optional("user bird", "not there: the daemons stay root", "apt install bird2"),
     });
     checks.push(cgroups(layout));
     let run_dir = &layout.run_dir;

@@ -35,7 +35,7 @@ const GROUP: &str = "frr";
 const VTY_GROUP: &str = "frrvty";
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// An FRR that can be used.
+/// An FRR that is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installation {
     /// The directory of its daemons.
@@ -111,15 +111,21 @@ impl Unusable {
     }
 }
 
-/// An FRR that can be used, user and groups included. What was asked once is not asked again before a program is another.
+/// The daemons that are installed. What was asked once is not asked again before a program is another.
 pub async fn find() -> Result<Installation, DaemonError> {
     let home = home()?;
-    identity()?;
     if let Some(found) = remembered(&home) {
         return Ok(found);
     }
     let found = ask(&home).await?;
     remember(&found);
+    Ok(found)
+}
+
+/// The same, if the user and the groups are there too.
+pub(super) async fn usable() -> Result<Installation, DaemonError> {
+    let found = find().await?;
+    identity()?;
     Ok(found)
 }
 

@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub use self::change::{Change, Step};
-pub use self::installation::{Installation, Unusable, find, identity};
+pub use self::installation::{Installation, Unusable, find, identity, vtysh};
 use self::programs::Sockets;
 use self::vty::{Client, Outcome, Reply};
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
@@ -58,7 +58,7 @@ impl RoutingDaemon for Frr {
     }
 
     fn check<'a>(&'a self, program: Program, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>> {
-        async move { check::check(&installation::find().await?, program, text).await }.boxed()
+        async move { check::check(&installation::usable().await?, program, text).await }.boxed()
     }
 
     fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
