@@ -1,16 +1,19 @@
 //! `rdsup ctl`: ask a domain's routing daemon.
 
+mod answers;
+mod interactive;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::output::{self, HEADING, Health, Table, styled, tell};
+use self::answers::{for_people, for_programs, refusal};
+use super::output::{self, HEADING, Health, styled};
 use super::place::layout_of;
 use super::{Exit, Failure, Global};
 use crate::control::{self, Asked, Client, ClientError, CtlAnswer, CtlTarget, Reply, Request};
-use crate::daemons::{self, Access, Answer, Peers, Query, Route, Session};
-use crate::model::{DaemonKind, DomainName};
+use crate::daemons::{Access, Answer, LineAnswer, Peers, Query};
+use crate::model::DomainName;
 use crate::plan::Layout;
 
 const COMMON_COMMANDS: &str = "\
@@ -21,8 +24,23 @@ Understood by every daemon, for both address families, with --json too:
   show route [PREFIX]       the whole table
 PREFIX is a prefix, or an address for the route that it takes.
 
-Every other command is the daemon's own, such as `show protocols all` of BIRD.
-Without COMMAND, commands are read line by line until `quit`.";
+Every other command is the daemon's own, such as `show protocols all` of BIRD or `show running-config` of
+FRR. FRR is several programs: bgpd is asked first, and zebra what bgpd does not know; `zebra show version`
+names one.
+
+Without COMMAND a domain with FRR gets vtysh, if this user may reach its sockets; otherwise commands are
+read line by line until `quit`.
+
+Several lines go to the daemon as they are, together on one connection, until one fails: its number is
+told, what stood before it stays, and nothing after it is sent. `!` and `#` begin comments. FRR takes a configuration in this way:
+  rdsup ctl edge <<END
+  configure terminal
+  router bgp 65010
+   neighbor 10.0.0.9 shutdown
+  end
+  END
+  rdsup ctl edge <change.txt
+What is changed so is in no file: it is gone when the daemon starts again.";
 
 /// Ask a domain's routing daemon
 #[derive(Clone, Debug, clap::Args)]
@@ -36,7 +54,7 @@ pub struct Args {
     #[arg(long)]
     pub raw: bool,
 
-    /// The command; quotes are not needed
+    /// The command, for which quotes are not needed; or several, a line each, in quotes
     #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -60,7 +78,14 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         let answers = runtime.block_on(ask(&layout, &domains, command, args.raw))?;
         show(global, &domains, answers).map_err(|failure| explained(failure, command, args.raw))
     };
-    if args.command.is_empty() { shell(&args.domain, one) } else { one(&args.command.join(" ")) }
+    if !args.command.is_empty() {
+        return one(&args.command.join(" "));
+    }
+    let domain = match &domains {
+        Asked::Some(names) => names.first(),
+        Asked::All => None,
+    };
+    interactive::run(&layout, &args.domain, domain, &one)
 }
 
 async fn ask(
@@ -96,41 +121,20 @@ fn targets(layout: &Layout) -> BTreeMap<DomainName, CtlTarget> {
     let domains = std::fs::read_dir(&layout.run_dir).into_iter().flatten().flatten();
     let target = |entry: std::fs::DirEntry| {
         let name = DomainName::new(entry.file_name().to_str()?).ok()?;
-        let sockets = DaemonKind::ALL.map(|kind| (kind, layout.socket(&name, kind)));
-        let (kind, socket) = sockets.into_iter().find(|(_, socket)| socket.exists())?;
+        let kind = interactive::there(layout, &name)?;
+        let socket = layout.socket(&name, kind);
         Some((name, CtlTarget { kind, socket, peers: Peers::new() }))
     };
     domains.filter_map(target).collect()
 }
 
-/// Reads commands until the input ends. A command that fails does not end it.
-fn shell(name: &str, one: impl Fn(&str) -> Result<Exit, Failure>) -> Result<Exit, Failure> {
-    let terminal = std::io::stdin().is_terminal();
-    let mut exit = Exit::Done;
-    let mut lines = std::io::stdin().lock().lines();
-    loop {
-        if terminal {
-            output::print(&format!("{name}> "))?;
-        }
-        let Some(line) = lines.next() else { break };
-        let line = line.map_err(|error| Failure::new(format!("cannot read: {error}")))?;
-        match line.trim() {
-            "" => {}
-            "quit" | "exit" => return Ok(exit),
-            command => match one(command) {
-                Ok(code) => exit = code,
-                Err(failure) => {
-                    exit = failure.exit;
-                    let hint = failure.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-                    tell(format_args!("error: {}{hint}", failure.message));
-                }
-            },
-        }
-    }
-    if terminal {
-        output::print("\n")?;
-    }
-    Ok(exit)
+/// What several commands said, in order; the one that failed is an error of its own.
+fn script(mut lines: Vec<LineAnswer>) -> Result<(), Failure> {
+    let failed = lines.pop_if(|line| line.error);
+    output::print(&for_people(&Answer::Script(lines)))?;
+    let Some(failed) = failed else { return Ok(()) };
+    let hint = "what stands before this line was done and stays; nothing after it was sent";
+    Err(Failure::new(output::harmless(&refusal(&failed))).hint(hint))
 }
 
 /// A daemon's parser says what it stumbled over, and not what it would have understood.
@@ -146,7 +150,7 @@ fn explained(failure: Failure, command: &str, raw: bool) -> Failure {
 }
 
 fn show(global: &Global, domains: &Asked, answers: BTreeMap<DomainName, CtlAnswer>) -> Result<Exit, Failure> {
-    let failed = |answer: &CtlAnswer| !matches!(answer, CtlAnswer::Answer(answer) if !matches!(answer, Answer::Text { error: true, .. }));
+    let failed = |answer: &CtlAnswer| !matches!(answer, CtlAnswer::Answer(answer) if !answer.is_error());
     let exit = if answers.values().any(failed) { Exit::Failed } else { Exit::Done };
     match domains {
         Asked::Some(_) => {
@@ -157,6 +161,7 @@ fn show(global: &Global, domains: &Asked, answers: BTreeMap<DomainName, CtlAnswe
                     CtlAnswer::Answer(Answer::Text { text, error: true }) => {
                         return Err(Failure::new(output::harmless(&text)));
                     }
+                    CtlAnswer::Answer(Answer::Script(lines)) => script(lines)?,
                     CtlAnswer::Answer(answer) => drop(output::print(&for_people(&answer))?),
                 }
             }
@@ -182,132 +187,4 @@ fn show(global: &Global, domains: &Asked, answers: BTreeMap<DomainName, CtlAnswe
         }
     }
     Ok(exit)
-}
-
-fn for_programs(answer: &Answer) -> Value {
-    match answer {
-        Answer::Bgp(routes) | Answer::Routes(routes) => json!(routes),
-        Answer::Summary(sessions) | Answer::Neighbor(sessions) => json!(sessions),
-        Answer::Text { text, error } => json!({ "text": text, "error": error }),
-    }
-}
-
-fn for_people(answer: &Answer) -> String {
-    match answer {
-        Answer::Text { text, .. } if text.is_empty() => String::new(),
-        Answer::Text { text, .. } => output::harmless(text) + "\n",
-        Answer::Summary(sessions) if sessions.is_empty() => "no sessions\n".to_owned(),
-        Answer::Summary(sessions) => output::sessions_table(sessions.iter().map(|session| (None, session))).text(),
-        Answer::Neighbor(sessions) => sessions.iter().map(neighbor).collect::<Vec<_>>().join("\n"),
-        Answer::Bgp(routes) | Answer::Routes(routes) if routes.is_empty() => "no routes\n".to_owned(),
-        Answer::Bgp(routes) => bgp(routes),
-        Answer::Routes(routes) => table(routes),
-    }
-}
-
-/// Best first within a destination, destinations in the order of addresses: IPv4 before IPv6.
-fn sorted(routes: &[Route]) -> Vec<&Route> {
-    let mut routes: Vec<&Route> = routes.iter().collect();
-    routes.sort_by_key(|route| (route.prefix, !route.best));
-    routes
-}
-
-fn bgp(routes: &[Route]) -> String {
-    let mut table =
-        Table::new(&["BEST", "PREFIX", "NEXT HOP", "FROM", ">PREF", ">MED", "AS PATH", "ORIGIN", "COMMUNITIES"]);
-    for route in sorted(routes) {
-        let bgp = route.bgp.clone().unwrap_or_default();
-        let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
-        table.row(
-            Health::Good,
-            [
-                if route.best { "*" } else { " " }.to_owned(),
-                route.prefix.to_string(),
-                next_hops(route),
-                route.from.clone(),
-                number(bgp.local_pref),
-                number(bgp.med),
-                bgp.as_path,
-                bgp.origin.unwrap_or_default(),
-                bgp.communities.join(" "),
-            ],
-        );
-    }
-    table.text()
-}
-
-fn table(routes: &[Route]) -> String {
-    let mut table = Table::new(&["BEST", "PREFIX", "NEXT HOP", "SOURCE", "FROM", ">PREF", ">FOR"]);
-    let now = jiff::Timestamp::now();
-    for route in sorted(routes) {
-        table.row(
-            Health::Good,
-            [
-                if route.best { "*" } else { " " }.to_owned(),
-                route.prefix.to_string(),
-                next_hops(route),
-                route.source.split_whitespace().next().unwrap_or_default().to_owned(),
-                route.from.clone(),
-                route.preference.map(|preference| preference.to_string()).unwrap_or_default(),
-                route.since.map(|since| output::since_then(since, now)).unwrap_or_default(),
-            ],
-        );
-    }
-    table.text()
-}
-
-fn next_hops(route: &Route) -> String {
-    // Ours are in the daemon only to be announced; where packets go is not its matter.
-    if route.from == "originated" {
-        return String::new();
-    }
-    if route.next_hops.is_empty() {
-        return route.kind.clone();
-    }
-    let hop = |hop: &daemons::NextHop| match (hop.via, &hop.interface) {
-        (Some(via), Some(interface)) => format!("{via} {interface}"),
-        (Some(via), None) => via.to_string(),
-        (None, Some(interface)) => interface.clone(),
-        (None, None) => String::new(),
-    };
-    route.next_hops.iter().map(hop).collect::<Vec<_>>().join(", ")
-}
-
-fn neighbor(session: &Session) -> String {
-    let now = jiff::Timestamp::now();
-    let health = if session.is_established() { Health::Good } else { Health::Bad };
-    let since = session.since.map(|since| format!(" for {}", output::since_then(since, now)));
-    let state = styled(health.style(), &format!("{}{}", session.state, since.unwrap_or_default()));
-    let asn = |asn: Option<crate::model::Asn>| asn.map_or_else(|| "-".to_owned(), |asn| asn.to_string());
-    let address = session.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
-    let interface = session.interface.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
-    // An external neighbor is its own peer.
-    let title = match session.peer.as_str() {
-        peer if peer == session.name => session.name.clone(),
-        peer => format!("{} ({peer})", session.name),
-    };
-    let mut lines = vec![
-        styled(HEADING, &title),
-        format!("  state      {state}"),
-        format!("  neighbor   {address}{interface}, AS {}", asn(session.remote_asn)),
-        format!("  local      AS {}", asn(session.local_asn)),
-        format!("  protocol   {}", session.protocol),
-    ];
-    if let Some(id) = session.neighbor_id {
-        lines.push(format!("  router id  {id}"));
-    }
-    if let Some(hold) = session.hold_seconds {
-        lines.push(format!("  hold time  {hold}s"));
-    }
-    for family in &session.families {
-        let limit = family.limit.map(|limit| format!(" of at most {limit}")).unwrap_or_default();
-        let counts = format!("{} in{limit}, {} filtered, {} out", family.imported, family.filtered, family.exported);
-        let up = if family.up { counts } else { styled(Health::Doubtful.style(), "down") };
-        lines.push(format!("  {:9}  {up}", family.family.as_str()));
-    }
-    if let Some(error) = &session.last_error {
-        lines.push(format!("  last error {}", output::harmless(error)));
-    }
-    lines.push(String::new());
-    lines.join("\n")
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
-use crate::daemons::{Answer, Query, Session};
+use crate::daemons::{Answer, Query, Session, redacted};
 use crate::history::Generation;
 use crate::model::{DaemonKind, DomainName, Routing};
 use crate::plan::Reset;
@@ -37,7 +37,7 @@ pub enum Request {
     Ctl {
         /// Whom.
         domains: Asked,
-        /// The command, as it was typed.
+        /// The command, as it was typed; or several, a line each.
         command: String,
         /// Whether it goes to the daemon verbatim in any case.
         #[serde(default)]
@@ -106,6 +106,17 @@ impl Request {
             | Self::Generation { .. } => true,
             Self::Ctl { command, raw, .. } => Query::parse(command, *raw).is_ok_and(|query| query.only_looks()),
             Self::Apply { .. } | Self::Confirm {} | Self::Rollback { .. } | Self::Stop { .. } => false,
+        }
+    }
+
+    /// The same for a log: without the passwords that are in a command.
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        match self {
+            Self::Ctl { domains, command, raw } => {
+                Self::Ctl { domains: domains.clone(), command: redacted(command), raw: *raw }
+            }
+            other => other.clone(),
         }
     }
 

@@ -327,7 +327,7 @@ impl Noted {
         if request.only_looks() {
             return None;
         }
-        let asked = serde_json::to_string(request).unwrap_or_default();
+        let asked = serde_json::to_string(&request.redacted()).unwrap_or_default();
         let (uid, pid) = (caller.uid, caller.pid);
         tracing::info!(uid, pid, request = what, asked, "{what} asked for by uid {uid}");
         Some(Self { what, begun: Instant::now() })

@@ -7,10 +7,12 @@ pub mod bird;
 pub mod frr;
 mod query;
 mod said;
+mod script;
 mod show;
 
 pub use query::{LONGEST_COMMAND, Query, QueryError, Target};
-pub use said::{LAST_LINES, harmless, line, version};
+pub use said::{LAST_LINES, harmless, line, redacted, version};
+pub use script::{Line, LineAnswer, Script};
 pub use show::{Answer, BgpAttributes, FamilyCounts, NextHop, Peers, Route, Session};
 
 use std::ffi::OsString;

@@ -5,8 +5,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The longest command that every daemon takes: BIRD reads lines below 4096 bytes.
-pub const LONGEST_COMMAND: usize = 4000;
+use super::script::Script;
+
+/// The longest command that every daemon takes. BIRD reads lines below 4096 bytes. FRR below 10.6 does not answer one of 4096 bytes
+/// or more at all, and takes what is sent after it for its end.
+pub const LONGEST_COMMAND: usize = crate::render::frr::LONGEST_LINE;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub enum Query {
     Route(Option<Target>),
     /// The daemon's own command, as it was typed.
     Verbatim(String),
+    /// Several of them.
+    Script(Script),
 }
 
 /// Which routes: typed, so that nothing of what a person wrote reaches a daemon as text.
@@ -53,6 +58,14 @@ pub enum QueryError {
     /// A daemon would not read it to its end.
     #[error("the command has {0} bytes; at most {LONGEST_COMMAND} are possible")]
     TooLong(usize),
+    /// One line of several cannot be sent.
+    #[error("line {number}: {error}")]
+    Line {
+        /// The line, counted from 1.
+        number: usize,
+        /// Why.
+        error: Box<QueryError>,
+    },
     /// A prefix with bits set beyond its length matches no route.
     #[error("{given} is not a prefix: {meant} is")]
     HostBits {
@@ -64,19 +77,18 @@ pub enum QueryError {
 }
 
 impl Query {
-    /// Reads a command. Only the exact common commands are ours; anything else, and everything when `raw`, is the
+    /// Reads a command. Only the exact common commands are ours; anything else, everything when `raw`, and several lines are the
     /// daemon's own.
-    pub fn parse(command: &str, raw: bool) -> Result<Self, QueryError> {
-        let command = command.trim();
+    pub fn parse(text: &str, raw: bool) -> Result<Self, QueryError> {
+        let command = text.trim();
         if command.is_empty() {
             return Err(QueryError::Empty);
         }
-        if let Some(c) = command.chars().find(|c| c.is_control() && *c != '\t') {
-            return Err(QueryError::ControlCharacter(c));
+        if command.contains('\n') {
+            // Not what was trimmed: the numbers of its lines are those of the text.
+            return Script::parse(text).map(Self::Script);
         }
-        if command.len() > LONGEST_COMMAND {
-            return Err(QueryError::TooLong(command.len()));
-        }
+        one_line(command)?;
         let verbatim = Self::Verbatim(command.to_owned());
         if raw {
             return Ok(verbatim);
@@ -99,13 +111,24 @@ impl Query {
     /// `*a*a*a*a*a*b` keeps BIRD busy until every session has timed out, so whoever may only look may not bring any.
     pub fn only_looks(&self) -> bool {
         match self {
-            Self::Verbatim(command) => {
-                let mut words = command.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                command.split_whitespace().next() == Some("show")
-                    && !words.any(|word| matches!(word, "where" | "filter"))
-            }
-            _ => true,
+            Self::Verbatim(command) => only_looks(command),
+            Self::Script(script) => script.lines().iter().all(|line| only_looks(&line.command)),
+            Self::Bgp(_) | Self::Summary | Self::Neighbor(_) | Self::Route(_) => true,
         }
+    }
+}
+
+fn only_looks(command: &str) -> bool {
+    let mut words = command.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    command.split_whitespace().next() == Some("show") && !words.any(|word| matches!(word, "where" | "filter"))
+}
+
+/// Refuses what would be two commands, or what no daemon reads to its end.
+pub(super) fn one_line(command: &str) -> Result<(), QueryError> {
+    match command.chars().find(|c| c.is_control() && *c != '\t') {
+        Some(c) => Err(QueryError::ControlCharacter(c)),
+        None if command.len() > LONGEST_COMMAND => Err(QueryError::TooLong(command.len())),
+        None => Ok(()),
     }
 }
 
@@ -149,9 +172,16 @@ mod tests {
     #[test]
     fn a_command_is_one_line_that_the_daemon_reads_to_its_end() {
         assert_eq!(Query::parse(" ", false), Err(QueryError::Empty));
-        assert_eq!(Query::parse("show status\ndown", false), Err(QueryError::ControlCharacter('\n')));
+        assert_eq!(Query::parse("show\rstatus", false), Err(QueryError::ControlCharacter('\r')));
         assert_eq!(Query::parse("show\0status", true), Err(QueryError::ControlCharacter('\0')));
         assert_eq!(Query::parse(&"x".repeat(5000), true), Err(QueryError::TooLong(5000)));
+    }
+
+    #[test]
+    fn several_lines_are_a_script_whatever_they_are() {
+        let Ok(Query::Script(script)) = Query::parse("\nshow bgp\nshow status\n", false) else { panic!("it is none") };
+        assert_eq!(script.lines().iter().map(|line| line.number).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(Query::parse("\nshow bgp\n", false), Ok(Query::Bgp(None)));
     }
 
     #[test]
@@ -171,6 +201,9 @@ mod tests {
             ("show route where true", false),
             ("show route all where(\"aaaa\" ~ \"*a*a*b\")", false),
             ("show route filter { accept; }", false),
+            ("show status\nshow protocols", true),
+            ("show status\nenable\nshow protocols", false),
+            ("show status\nshow route where true", false),
         ] {
             assert_eq!(Query::parse(command, false).map(|query| query.only_looks()), Ok(looks), "{command}");
         }

@@ -10,6 +10,22 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
+/// Commands without the passwords in them: of each line nothing is left that follows the word, which FRR takes abbreviated.
+pub fn redacted(commands: &str) -> String {
+    let is_password = |word: &str| word.len() > 4 && "password".starts_with(word);
+    let line = |line: &str| {
+        let mut end = 0;
+        for word in line.split_inclusive(char::is_whitespace) {
+            end += word.len();
+            if is_password(word.trim_end()) && end < line.len() {
+                return format!("{}…", &line[..end]);
+            }
+        }
+        line.to_owned()
+    };
+    commands.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// How many lines of the end of its life are told of a daemon, from each place where it speaks.
 pub const LAST_LINES: usize = 5;
 /// How many characters of a line are kept.
@@ -56,6 +72,14 @@ mod tests {
         assert_eq!(line(b"  bird: a\tb\x1b[2J\xff \r\n").as_deref(), Some("bird: a b\\u{1b}[2J\u{fffd}"));
         assert_eq!(line(b" \r\n"), None);
         assert_eq!(line("é".repeat(5000).as_bytes()).map(|line| line.chars().count()), Some(LONGEST_LINE + 1));
+    }
+
+    #[test]
+    fn what_follows_the_word_password_is_left_out() {
+        let text =
+            "router bgp 1\n neighbor 10.0.0.1 passw hunter2 x\n neighbor 10.0.0.1 passive\npassword a\nno password";
+        let safe = "router bgp 1\n neighbor 10.0.0.1 passw …\n neighbor 10.0.0.1 passive\npassword …\nno password";
+        assert_eq!(redacted(text), safe);
     }
 
     #[test]

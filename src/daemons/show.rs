@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::DaemonError;
+use super::{DaemonError, LineAnswer};
 use crate::model::{Asn, Family};
 
 /// One BGP session.
@@ -155,6 +155,8 @@ pub enum Answer {
     Neighbor(Vec<Session>),
     /// `show route`: the whole table.
     Routes(Vec<Route>),
+    /// What came of several commands of the daemon's own, as far as they were sent.
+    Script(Vec<LineAnswer>),
     /// The daemon's own text.
     Text {
         /// Without a final newline.
@@ -162,6 +164,17 @@ pub enum Answer {
         /// Whether the daemon calls it an error.
         error: bool,
     },
+}
+
+impl Answer {
+    /// Whether the daemon refused something.
+    pub fn is_error(&self) -> bool {
+        match self {
+            Self::Text { error, .. } => *error,
+            Self::Script(lines) => lines.iter().any(|line| line.error),
+            Self::Bgp(_) | Self::Summary(_) | Self::Neighbor(_) | Self::Routes(_) => false,
+        }
+    }
 }
 
 /// The domain at the other end of each link interface of one domain, so that `show` can name it.

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use self::protocol::{Client, Collector, Reply};
+use super::script::{LineAnswer, Script};
 use super::show::called;
 use super::{
     Access, Answer, CheckError, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target,
@@ -131,6 +132,7 @@ async fn ask(client: &mut Client, query: &Query, peers: &Peers) -> Result<Answer
             let reply = client.ask(command).await?;
             Answer::Text { text: reply.text(), error: reply.is_error() }
         }
+        Query::Script(script) => Answer::Script(several(client, script).await),
         Query::Bgp(target) => Answer::Bgp(routes(client, *target, bgp_only).await?),
         Query::Route(target) => Answer::Routes(routes(client, *target, "").await?),
         Query::Summary => Answer::Summary(sessions(client, peers).await?),
@@ -139,6 +141,20 @@ async fn ask(client: &mut Client, query: &Query, peers: &Peers) -> Result<Answer
             Answer::Neighbor(called(all, name)?)
         }
     })
+}
+
+async fn several(client: &mut Client, script: &Script) -> Vec<LineAnswer> {
+    let mut answers = Vec::new();
+    for line in script.lines() {
+        let reply = client.ask(&line.command).await;
+        let answer = line.answered(reply.map(|reply| (reply.text(), reply.is_error())));
+        let failed = answer.error;
+        answers.push(answer);
+        if failed {
+            break;
+        }
+    }
+    answers
 }
 
 async fn sessions(client: &mut Client, peers: &Peers) -> Result<Vec<Session>, DaemonError> {

@@ -8,10 +8,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{CheckError, DaemonError};
+use super::super::{CheckError, DaemonError, LONGEST_COMMAND};
 use super::SCRATCH;
 use super::installation::{Installation, lacks_module, vtysh};
-use super::vty::LONGEST_COMMAND;
 use crate::model::Program;
 use crate::sys::privilege;
 use crate::sys::process::{MountPlan, Spawn};

@@ -77,7 +77,7 @@ pub enum Unusable {
         bgpd: String,
     },
     /// FRR's shell is missing.
-    #[error("vtysh is not installed, FRR's shell, which checks zebra's configuration")]
+    #[error("vtysh, FRR's shell, which also checks what zebra is to read, is not installed")]
     NoVtysh,
     /// The user is missing.
     #[error("there is no user {USER}, whom FRR's daemons become")]

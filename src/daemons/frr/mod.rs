@@ -10,9 +10,10 @@ mod programs;
 mod reload;
 mod show;
 mod table;
+mod typed;
 pub mod vty;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -21,7 +22,7 @@ use futures_util::future::BoxFuture;
 pub use self::change::{Change, Step};
 pub use self::installation::{Installation, Unusable, find, identity, vtysh};
 use self::programs::Sockets;
-use self::vty::{Client, Outcome, Reply};
+use self::vty::Client;
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
 use crate::model::{DaemonKind, Family, Program};
 
@@ -108,7 +109,8 @@ impl RoutingDaemon for Frr {
         async move {
             let sockets = Sockets::beside(socket);
             match query {
-                Query::Verbatim(command) => verbatim(&sockets, command, access).await,
+                Query::Verbatim(command) => typed::one(&sockets, command, access).await,
+                Query::Script(script) => Ok(Answer::Script(typed::several(&sockets, script, access).await)),
                 Query::Bgp(target) => bgp(&sockets, *target, peers).await.map(Answer::Bgp),
                 Query::Route(target) => routes(&sockets, *target, peers).await.map(Answer::Routes),
                 Query::Summary => self.sessions(socket, peers).await.map(Answer::Summary),
@@ -169,77 +171,6 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// Commands of FRR's own, a line each: to the daemon that the first word names, or else to the one that knows the first.
-async fn verbatim(sockets: &Sockets, commands: &str, access: Access) -> Result<Answer, DaemonError> {
-    let denied = |words: &str| Ok(Answer::Text { text: words.to_owned(), error: true });
-    let mut lines: Vec<&str> = commands.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let named = |line: &str| -> Option<(&Path, usize)> {
-        let (word, _) = line.split_once(' ')?;
-        let socket: &PathBuf = match word {
-            "bgpd" => &sockets.bgpd,
-            "zebra" => &sockets.zebra,
-            _ => return None,
-        };
-        Some((socket, word.len() + 1))
-    };
-    let Some(first) = lines.first_mut() else { return denied("the command is empty") };
-    let only = named(first).map(|(socket, length)| {
-        *first = first[length..].trim_start();
-        socket
-    });
-    if access == Access::Look && !lines.iter().all(|line| only_looks(line)) {
-        return denied("Access denied");
-    }
-    let ask_bgpd = run(only.unwrap_or(&sockets.bgpd), &lines, access).await?;
-    let reply = match ask_bgpd {
-        // Nothing was done by a command that nobody knows, so that the other may be asked.
-        Ran { reply, done: 0 } if reply.outcome == Outcome::Unknown && only.is_none() => {
-            let other = run(&sockets.zebra, &lines, access).await?;
-            if other.done == 0 && other.reply.outcome == Outcome::Unknown { reply } else { other.reply }
-        }
-        Ran { reply, .. } => reply,
-    };
-    let error = !matches!(reply.outcome, Outcome::Success);
-    Ok(Answer::Text { text: reply.text.trim_end().to_owned(), error })
-}
-
-/// What came of several commands.
-struct Ran {
-    /// What all of them said, and how the last one went.
-    reply: Reply,
-    /// How many went well.
-    done: usize,
-}
-
-/// Runs commands on one connection until one fails.
-async fn run(socket: &Path, lines: &[&str], access: Access) -> Result<Ran, DaemonError> {
-    let mut client = Client::connect(socket, PATIENCE).await?;
-    if access == Access::Full {
-        client.enable().await?;
-    }
-    let mut ran = Ran { reply: Reply { text: String::new(), outcome: Outcome::Success }, done: 0 };
-    for line in lines {
-        let reply = client.ask(line).await?;
-        ran.reply.text.push_str(&reply.text);
-        ran.reply.outcome = reply.outcome;
-        if reply.outcome != Outcome::Success {
-            break;
-        }
-        ran.done += 1;
-    }
-    Ok(ran)
-}
-
-/// Whether who may only look may ask this. Without `enable` a daemon lets nothing else pass, but `enable` is a command of those
-/// who only look, and so are regular expressions of their own, over which a daemon can be brought to brood while it does nothing
-/// else. FRR takes every word that is abbreviated.
-fn only_looks(command: &str) -> bool {
-    let mut words = command.split_whitespace();
-    words.next() == Some("show")
-        && !command.contains('|')
-        && !words.any(|word| word.len() > 1 && "regexp".starts_with(word))
-}
-
 /// Has zebra write the routes of BGP again.
 ///
 /// There is no command for it. But when the policy between a protocol and the kernel changes zebra judges its routes anew and
@@ -285,29 +216,4 @@ pub fn parse_bgp(recorded: &str, sessions: &[Session]) -> Option<Vec<Route>> {
 /// Reads the routes from a recorded answer to `show ip route json`, given at `now`; `None` if it is none.
 pub fn parse_routes(recorded: &str, sessions: &[Session], now: i64) -> Option<Vec<Route>> {
     table::zebra(recorded, sessions, now)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::only_looks;
-
-    #[test]
-    fn who_may_only_look_gets_neither_out_of_that_nor_a_regular_expression_in() {
-        for (command, looks) in [
-            ("show bgp ipv4 unicast", true),
-            ("show ip route 10.0.0.0/8 json", true),
-            ("show running-config", true),
-            ("enable", false),
-            ("en", false),
-            ("configure terminal", false),
-            ("clear bgp *", false),
-            ("find .*", false),
-            ("show bgp ipv4 unicast regexp (.*)*x", false),
-            ("show bgp ipv4 unicast re (.*)*x", false),
-            ("show bgp ipv4 unicast | include (.*)*x", false),
-            ("show bgp ipv4 unicast|include x", false),
-        ] {
-            assert_eq!(only_looks(command), looks, "{command}");
-        }
-    }
 }

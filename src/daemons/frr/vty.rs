@@ -14,10 +14,8 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::daemons::DaemonError;
+use crate::daemons::query::one_line;
 
-/// The longest command that every FRR from 8.4 on answers. One of 4096 bytes or more is answered by nothing at all, and what is
-/// sent after it is read as its end.
-pub const LONGEST_COMMAND: usize = crate::render::frr::LONGEST_LINE;
 /// The answer has more bytes than anyone would read.
 const LARGEST_REPLY: usize = 256 << 20;
 /// How long a connection waits before it is tried again when the daemon has as many waiting as it can (its backlog is 5).
@@ -139,7 +137,7 @@ impl Client {
 
     /// Sends one command and waits for its answer. After an error the connection is of no more use.
     pub async fn ask(&mut self, command: &str) -> Result<Reply, DaemonError> {
-        refuse(command)?;
+        one_line(command).map_err(|error| DaemonError::Refused(error.to_string()))?;
         let mut bytes = command.as_bytes().to_vec();
         bytes.push(0);
         match timeout(self.patience, self.stream.write_all(&bytes)).await {
@@ -177,22 +175,6 @@ impl Client {
     fn broken_off(&self, source: std::io::Error) -> DaemonError {
         DaemonError::BrokenOff { socket: self.socket.clone(), source }
     }
-}
-
-/// Refuses what would be two commands, or one that is never answered.
-fn refuse(command: &str) -> Result<(), DaemonError> {
-    if let Some(c) = command.chars().find(|c| c.is_control() && *c != '\t') {
-        return Err(DaemonError::Refused(format!(
-            "the command holds a control character ({c:?}); a command is one line"
-        )));
-    }
-    if command.len() > LONGEST_COMMAND {
-        let length = command.len();
-        return Err(DaemonError::Refused(format!(
-            "the command has {length} bytes; FRR takes at most {LONGEST_COMMAND}"
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -243,13 +225,5 @@ mod tests {
         assert!(reply("Graceful restart configuration changed, reset this peer\n", Outcome::Success).is_applied());
         assert!(!reply("% Configuration failed.\n\nError type: validation\n", Outcome::Success).is_applied());
         assert!(!reply("", Outcome::Other(13)).is_applied());
-    }
-
-    #[test]
-    fn what_would_never_be_answered_is_not_sent() {
-        assert!(refuse(&"x".repeat(LONGEST_COMMAND)).is_ok());
-        for command in ["x".repeat(LONGEST_COMMAND + 1), "a\0b".to_owned(), "a\nb".to_owned()] {
-            assert!(matches!(refuse(&command), Err(DaemonError::Refused(_))));
-        }
     }
 }
