@@ -7,8 +7,8 @@ use ipnet::IpNet;
 
 use super::script::Script;
 
-/// The longest command that every daemon takes. BIRD reads lines below 4096 bytes. FRR below 10.6 does not answer one of 4096 bytes
-/// or more at all, and takes what is sent after it for its end.
+/// The longest command that is sent. FRR below 10.6 does not answer one of 4096 bytes or more at all, and takes what is sent after it
+/// for its end. BIRD reads no more either, and some versions less, which say so by hanging up.
 pub const LONGEST_COMMAND: usize = crate::render::frr::LONGEST_LINE;
 
 /// A question.

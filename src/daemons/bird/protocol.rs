@@ -20,6 +20,9 @@ pub const RESTRICTED: u16 = 16;
 /// The answer has more bytes than anyone would read; a full Internet table with all attributes is about 500 MB.
 const LARGEST_REPLY: usize = 64 << 20;
 
+/// What every BIRD reads of a line: 2.0.12 hangs up on whoever sends more, although its buffer has room for 4096 bytes.
+const SURELY_READ: usize = 1022;
+
 /// One answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
@@ -131,7 +134,15 @@ impl Client {
             Ok(Err(source)) => return Err(DaemonError::BrokenOff { socket: self.socket.clone(), source }),
             Ok(Ok(())) => {}
         }
-        self.reply().await
+        match self.reply().await {
+            Err(DaemonError::BrokenOff { .. }) if command.len() > SURELY_READ => {
+                let (length, socket) = (command.len(), self.socket.display());
+                Err(DaemonError::Refused(format!(
+                    "the daemon at {socket} broke off over a command of {length} bytes; BIRD 2.0 takes at most {SURELY_READ}"
+                )))
+            }
+            answer => answer,
+        }
     }
 
     /// Reads one answer. Patience is for each line: a long answer may take long, as long as it goes on.
