@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::output::tell;
 use super::{Exit, Failure, Global};
 use crate::control::{DomainState, DomainStatus};
-use crate::daemons::Session;
-use crate::model::Network;
+use crate::daemons::{Session, frr};
+use crate::model::{DaemonKind, Network};
 use crate::plan::{Action, Layout, Step};
 use crate::supervisor::{Disclosure, Prepared, prepare};
 use crate::sys::netlink::{Connection, link};
@@ -37,7 +37,8 @@ Examples:
 Inside, RDSUP_CONFIG names the file, so `rdsup status`, `rdsup ctl DOMAIN show bgp` and `rdsup exec \
 DOMAIN -- CMD` work without -c. /run is empty and the lab's own, other directories are the \
 machine's. The lab has no network but its own: each interface that the file claims is a stand-in \
-whose other end, lab-NAME, is in the lab's `host`. External neighbors are not waited for.")]
+whose other end, lab-NAME, is in the lab's `host`. External neighbors are not waited for. Where the \
+file runs FRR and you are not root, the user frr and its groups are the lab's root.")]
 pub struct Args {
     /// The configuration file
     pub file: PathBuf,
@@ -87,6 +88,9 @@ fn outside(global: &Global, args: &Args) -> Result<Exit, Failure> {
 fn inside(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let prepared = prepare(&args.file, Disclosure::Redacted)?;
     sandbox::furnish("lab", &[&prepared.layout.run_dir])?;
+    if prepared.network.domains.iter().any(|domain| domain.daemon == DaemonKind::Frr) {
+        sandbox::name_root(frr::USER, &frr::GROUPS)?;
+    }
     let stand_ins = wire_host(&prepared.network, &prepared.layout)?;
     let program = std::env::current_exe().map_err(Failure::new)?;
     let rdsup = || Spawn::new(&program).arg("--config").arg(&args.file);

@@ -50,7 +50,8 @@ impl Owners {
     }
 }
 
-fn is_mapped(map: &str, id: u32) -> bool {
+/// Whether this user namespace has a user (`uid_map`) or group (`gid_map`) of this number.
+pub fn is_mapped(map: &str, id: u32) -> bool {
     let text = fs::read_to_string(Path::new("/proc/self").join(map)).unwrap_or_default();
     text.lines().any(|line| {
         let mut numbers = line.split_whitespace().filter_map(|word| word.parse::<u64>().ok());

@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
 
-use super::{SysError, netns, privilege};
+use super::{SysError, files, netns, privilege};
 
 /// Leaves the machine: new mount, network, host name and process namespaces (the last for children only), and without
 /// privileges a user namespace in which the user is root. The process must have one thread.
@@ -52,6 +52,38 @@ pub fn furnish(host_name: &str, cover: &[&Path]) -> Result<(), SysError> {
     Ok(())
 }
 
+/// Gives root a user's and groups' names, too, where this user namespace has no other id: for programs that insist on becoming a
+/// user of their own. Not where there are others, because whoever is to be such a user then must not be root.
+pub fn name_root(user: &str, groups: &[&str]) -> Result<(), SysError> {
+    if files::is_mapped("uid_map", 1) {
+        return Ok(());
+    }
+    cover_with(Path::new("/etc/passwd"), &named(&[user], "x:0:0::/:/bin/sh"))?;
+    cover_with(Path::new("/etc/group"), &named(groups, "x:0:"))
+}
+
+/// What is to become of a file of users or groups: these names, and only once.
+fn named<'a>(names: &'a [&str], rest: &'a str) -> impl Fn(&str) -> String + 'a {
+    move |text| {
+        let is_other = |line: &&str| line.split(':').next().is_none_or(|name| !names.contains(&name));
+        let others = text.lines().filter(is_other).map(str::to_owned);
+        let own = names.iter().map(|name| format!("{name}:{rest}"));
+        others.chain(own).fold(String::new(), |all, line| all + &line + "\n")
+    }
+}
+
+/// Covers a file with what `change` makes of it.
+fn cover_with(path: &Path, change: &dyn Fn(&str) -> String) -> Result<(), SysError> {
+    let text = fs::read_to_string(path).map_err(|error| SysError::path("read", path, error))?;
+    let copy = Path::new("/run").join(path.file_name().unwrap_or_default());
+    files::write(&copy, change(&text).as_bytes(), 0o644, None)
+        .map_err(|error| SysError::path("write", &copy, error))?;
+    let covered = mount(Some(&copy), path, None::<&str>, MsFlags::MS_BIND, None::<&str>);
+    covered.map_err(|error| SysError::path("cover", path, error))?;
+    // It lives on where it is mounted.
+    fs::remove_file(&copy).map_err(|error| SysError::path("remove", &copy, error))
+}
+
 fn empty(directory: &Path) -> Result<(), SysError> {
     mount(Some("tmpfs"), directory, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755"))
         .map_err(|error| SysError::path("mount an empty", directory, error))
@@ -86,4 +118,21 @@ pub fn ignore_terminal_signals() {
 /// Whether a path lies below `/run`, which is empty inside.
 pub fn is_hidden(path: &Path) -> bool {
     fs::canonicalize(path).is_ok_and(|path| path.starts_with("/run"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_root_is_there_once_and_others_stay() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\nfrr:x:104:108::/nonexistent:/usr/sbin/nologin\nfrrx:x:105:109::/:/bin/sh";
+        assert_eq!(
+            named(&["frr"], "x:0:0::/:/bin/sh")(passwd),
+            "root:x:0:0:root:/root:/bin/bash\nfrrx:x:105:109::/:/bin/sh\nfrr:x:0:0::/:/bin/sh\n"
+        );
+        let group = "root:x:0:\nfrrvty:x:107:frr\n";
+        assert_eq!(named(&["frr", "frrvty"], "x:0:")(group), "root:x:0:\nfrr:x:0:\nfrrvty:x:0:\n");
+    }
 }

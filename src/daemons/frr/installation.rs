@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, Group, User, access, getgrouplist};
 
 use super::super::{DaemonError, said};
+use crate::sys::files;
 use crate::sys::process::{self, Spawn};
 
 /// Where FRR's daemons may be, its own directories first.
@@ -29,9 +30,11 @@ const DIRECTORIES: [&str; 7] = [
 ];
 /// The oldest FRR whose commands have all that is generated.
 const AT_LEAST: [u32; 3] = [8, 4, 0];
-const USER: &str = "frr";
+/// Whom the daemons become.
+pub const USER: &str = "frr";
+/// The groups that they are in, which they insist on: their own, and that of their sockets.
+pub const GROUPS: [&str; 2] = [GROUP, VTY_GROUP];
 const GROUP: &str = "frr";
-/// The group of the sockets.
 const VTY_GROUP: &str = "frrvty";
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -82,6 +85,9 @@ pub enum Unusable {
     /// The user is missing.
     #[error("there is no user {USER}, whom FRR's daemons become")]
     NoUser,
+    /// The user namespace has no such user.
+    #[error("this user namespace lacks the user {USER} (uid {0}), whom FRR's daemons become")]
+    NotMapped(u32),
     /// A group is missing.
     #[error("there is no group {0}, in which FRR's daemons have to be")]
     NoGroup(&'static str),
@@ -105,6 +111,7 @@ impl Unusable {
             Self::TooOld { .. } => "apt install frr from a newer release, or set daemon = \"bird\" in the domain",
             Self::TwoVersions { .. } | Self::NoVtysh => "apt install --reinstall frr",
             Self::NoUser | Self::NoGroup(_) => "apt install --reinstall frr, which makes the user frr and its groups",
+            Self::NotMapped(_) => "rdsup lab FILE, which gives FRR what it needs; or run it as root of the machine",
             Self::NotInGroup => "usermod -a -G frrvty frr",
             Self::NoRpki { .. } => "apt install frr-rpki-rtrlib",
         }
@@ -144,6 +151,10 @@ pub fn identity() -> Result<(u32, u32), Unusable> {
     let group = |name| Group::from_name(name).ok().flatten().ok_or(Unusable::NoGroup(name));
     let user = User::from_name(USER).ok().flatten().ok_or(Unusable::NoUser)?;
     let (own, vty) = (group(GROUP)?, group(VTY_GROUP)?);
+    // With one id alone a process may not set its groups, and bgpd says only that it could not.
+    if !files::is_mapped("uid_map", user.uid.as_raw()) {
+        return Err(Unusable::NotMapped(user.uid.as_raw()));
+    }
     let groups = getgrouplist(c"frr", user.gid).unwrap_or_default();
     if !groups.contains(&vty.gid) {
         return Err(Unusable::NotInGroup);

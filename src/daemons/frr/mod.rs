@@ -20,7 +20,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub use self::change::{Change, Step};
-pub use self::installation::{Installation, Unusable, find, identity, vtysh};
+pub use self::installation::{GROUPS, Installation, USER, Unusable, find, identity, vtysh};
 use self::programs::Sockets;
 use self::vty::Client;
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
