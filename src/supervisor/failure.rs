@@ -1,5 +1,7 @@
 //! Why something did not come about, and what a client is told of it.
 
+use std::collections::BTreeSet;
+
 use super::apply::FailedStep;
 use super::keeper::KeepError;
 use super::prepare::PrepareError;
@@ -68,7 +70,7 @@ impl From<KeepError> for RunError {
 /// What a client is told of an error: what is wrong with the file is the file's fault, the rest is a failure.
 pub(super) fn told(error: RunError) -> CallError {
     match error {
-        RunError::Prepare(error) => CallError::invalid(error),
+        RunError::Prepare(error) => CallError { hint: hint_of(&error), ..CallError::invalid(error) },
         RunError::NotKept(_) => CallError::invalid(error).hint(WHAT_IS_KEPT),
         RunError::NotNow { words, hint } => CallError::failed(words).hint(hint),
         RunError::Change(ChangeError::Refused(KeepError::Conflicts(conflicts))) => told(RunError::Conflicts(conflicts)),
@@ -78,6 +80,13 @@ pub(super) fn told(error: RunError) -> CallError {
         }
         error => CallError::failed(error),
     }
+}
+
+/// What to try about the file, each thing once.
+fn hint_of(error: &PrepareError) -> Option<String> {
+    let PrepareError::Faults(faults) = error else { return None };
+    let hints: BTreeSet<&str> = faults.iter().filter_map(|fault| fault.hint.as_deref()).collect();
+    (!hints.is_empty()).then(|| hints.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
 /// What helps whoever named a generation that there is not.
