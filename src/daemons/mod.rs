@@ -205,6 +205,11 @@ pub trait RoutingDaemon: Send + Sync {
     /// Returns when a program of it has read its configuration and answers; an error means not yet.
     fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>>;
 
+    /// Returns when a program of it that was ready answers: the cheapest question that there is, asked again and again.
+    fn answers<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
+        self.ready(program, place)
+    }
+
     /// Has a running program read its configuration again; returns when the new one is in force. `before` is what it has read
     /// before, where that is known.
     fn reload<'a>(

@@ -133,7 +133,7 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn of(old: &'a Configuration, new: &'a Configuration) -> Self {
-        let is_part = |line: &Line| opens(&line.text) && !is_family(line);
+        let is_part = |line: &Line| opens(&line.text) && !is_place(line);
         let parts = old.lines.iter().filter(|line| is_part(line) && !new.lines.contains(line));
         // One that is made in another way is another one: to take back how it was made removes it.
         let made = |lines: &[&Line]| -> BTreeSet<String> {
@@ -173,7 +173,7 @@ impl<'a> Lines<'a> {
                 Some((Rank::Removal, Step { command: command(line, format!("no {}", whole(line))), undo }))
             }
             Some(_) => None,
-            None if is_family(line) || self.new.lines.iter().any(|other| sets_the_same(line, other)) => None,
+            None if is_place(line) || self.new.lines.iter().any(|other| sets_the_same(line, other)) => None,
             None => {
                 let rank = match kind(line) {
                     Kind::Activation => Rank::Deactivation,
@@ -212,15 +212,17 @@ fn arrival(line: &Line, before: Option<&Line>) -> Option<(Rank, Step)> {
     let undo = match before {
         Some(before) => repeated(before),
         // To enter it is all that there is to it.
-        None if is_family(line) => return None,
+        None if is_place(line) => return None,
         None if declares(line) => command(line, format!("no {}", whole(line))),
         None => command(line, negated(&line.text)),
     };
     Some((rank, Step { command: repeated(line), undo: vec![undo] }))
 }
 
-fn is_family(line: &Line) -> bool {
-    line.text.starts_with("address-family ")
+/// A part that is there whether or not anything stands in it: a family, or an interface, of which FRR keeps what it is told as
+/// long as the kernel has it.
+fn is_place(line: &Line) -> bool {
+    line.text.starts_with("address-family ") || line.text.starts_with("interface ")
 }
 
 fn sets_the_same(line: &Line, other: &Line) -> bool {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::super::{CheckError, DaemonError, LONGEST_COMMAND};
 use super::SCRATCH;
 use super::installation::{Installation, lacks_module, vtysh};
+use super::programs::{LOAD_RPKI, asks_caches};
 use crate::model::Program;
 use crate::sys::privilege;
 use crate::sys::process::{MountPlan, Spawn};
@@ -29,7 +30,9 @@ pub(super) async fn check(installation: &Installation, program: Program, text: &
     }
     let (program, arguments, modules, first_error): (PathBuf, &[&str], &[&str], Complaint) = match program {
         Program::Zebra => (vtysh()?, &OF_VTYSH, &[], first_of_vtysh),
-        Program::Bird | Program::Bgpd => (installation.home.join("bgpd"), &DRY_RUN, modules(text), first_error),
+        Program::Bird | Program::Bgpd => {
+            (installation.home.join("bgpd"), &DRY_RUN, if asks_caches(text) { &LOAD_RPKI } else { &[] }, first_error)
+        }
     };
     let failed = |words: String| DaemonError::Run { program: program.clone(), words };
     let mut checker = Spawn::new(&program).args(arguments).args(modules).stdin(text);
@@ -47,11 +50,6 @@ pub(super) async fn check(installation: &Installation, program: Program, text: &
         None if captured.success() => Ok(()),
         None => Err(DaemonError::Run { program, words: captured.words() }),
     }
-}
-
-/// The modules without which bgpd does not know the commands of a configuration.
-fn modules(text: &str) -> &'static [&'static str] {
-    if text.lines().any(|line| line.trim_end() == "rpki") { &["-M", "rpki"] } else { &[] }
 }
 
 /// A line that no vty takes could be read at a start and never be changed after it.

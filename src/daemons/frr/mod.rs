@@ -42,7 +42,7 @@ impl RoutingDaemon for Frr {
     }
 
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
-        programs::command(&installation::home()?, program, place, recovering)
+        programs::command(&installation::home()?, program, place, recovering, programs::modules(place))
     }
 
     fn scratch(&self) -> Option<&'static Path> {
@@ -64,13 +64,7 @@ impl RoutingDaemon for Frr {
 
     fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
         async move {
-            let sockets = Sockets::beside(&place.socket);
-            // A daemon accepts nobody before it has read its configuration.
-            let socket = sockets.of(program);
-            let reply = Client::connect(socket, PATIENCE).await?.ask("echo ready").await?;
-            if reply.text.trim() != "ready" {
-                return Err(DaemonError::Garbled { socket: socket.to_owned(), found: reply.text });
-            }
+            self.answers(program, place).await?;
             if program == Program::Zebra {
                 // That the socket exists is not enough: it is there before anybody listens.
                 let zserv = programs::zserv_beside(&place.socket);
@@ -78,6 +72,19 @@ impl RoutingDaemon for Frr {
                 connected.map_err(|source| DaemonError::Unreachable { socket: zserv, source })?;
             }
             Ok(())
+        }
+        .boxed()
+    }
+
+    /// zebra makes four lines in its log of every client that comes to its other socket and goes.
+    fn answers<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
+        async move {
+            let sockets = Sockets::beside(&place.socket);
+            // A daemon accepts nobody before it has read its configuration.
+            let socket = sockets.of(program);
+            let reply = Client::connect(socket, PATIENCE).await?.ask("echo ready").await?;
+            let garbled = reply.text.trim() != "ready";
+            if garbled { Err(DaemonError::Garbled { socket: socket.to_owned(), found: reply.text }) } else { Ok(()) }
         }
         .boxed()
     }

@@ -12,6 +12,12 @@ const LONGEST_SOCKET: usize = 107;
 const DESCRIPTORS: &str = "4096";
 /// How long zebra leaves the routes of the one before it alone, in seconds.
 const KEEP_ROUTES: &str = "-K60";
+/// What has bgpd load its module for RPKI caches.
+pub(super) const LOAD_RPKI: [&str; 2] = ["-M", "rpki"];
+/// Where a library directory has that module.
+const RPKI_MODULE: &str = "frr/modules/bgpd_rpki.so";
+/// Library directories, apart from those below `/usr/lib`.
+const LIBRARIES: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
 /// zebra's receive buffer for what the kernel tells: it does not ask again when it has missed something.
 const NETLINK_BUFFER: &str = "90000000";
 
@@ -36,7 +42,13 @@ impl Sockets {
 ///
 /// Without `-u` and `-g` they become `frr`, and everything that they make is that user's: the directory of the sockets must be
 /// too. `-N` is not used, because it is a name below `/run/frr` and cannot lead elsewhere.
-pub(super) fn command(home: &Path, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
+pub(super) fn command(
+    home: &Path,
+    program: Program,
+    place: &Place,
+    recovering: bool,
+    modules: &[&str],
+) -> Result<Command, DaemonError> {
     let directory = place.socket.parent().unwrap_or(Path::new("/"));
     let zserv = zserv_beside(&place.socket);
     // The longest of the names that are made there.
@@ -57,7 +69,25 @@ pub(super) fn command(home: &Path, program: Program, place: &Place, recovering: 
         args.extend(["-s".into(), NETLINK_BUFFER.into()]);
         args.extend(recovering.then(|| KEEP_ROUTES.into()));
     }
+    if program == Program::Bgpd {
+        args.extend(modules.iter().map(Into::into));
+    }
     Ok(Command { program: home.join(name), args })
+}
+
+/// The modules that bgpd is started with. One cannot be loaded later, and a cache may be added while it runs; so that for RPKI is
+/// loaded wherever it is found.
+pub(super) fn modules(place: &Place) -> &'static [&'static str] {
+    // Debian has a directory for each architecture in between.
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let found = || libraries.chain(LIBRARIES.map(PathBuf::from)).any(|library| library.join(RPKI_MODULE).exists());
+    let text = std::fs::read_to_string(place.config(Program::Bgpd)).unwrap_or_default();
+    if asks_caches(&text) || found() { &LOAD_RPKI } else { &[] }
+}
+
+/// Whether bgpd knows the commands of a configuration only with its module for RPKI.
+pub(super) fn asks_caches(text: &str) -> bool {
+    text.lines().any(|line| line.trim_end() == "rpki")
 }
 
 /// Where zebra listens for the other daemons.
@@ -74,7 +104,7 @@ mod tests {
     fn everything_is_in_the_domain_s_own_directory() {
         let place = Place::in_directory(DaemonKind::Frr, Path::new("/run/rdsup/private"));
         let words = |program: Program| {
-            let command = command(Path::new("/usr/lib/frr"), program, &place, true).expect("the paths are short");
+            let command = command(Path::new("/usr/lib/frr"), program, &place, true, &[]).expect("the paths are short");
             let args = command.args.iter().map(|word| word.to_string_lossy().into_owned());
             format!("{} {}", command.program.display(), args.collect::<Vec<_>>().join(" "))
         };
@@ -94,7 +124,7 @@ mod tests {
     #[test]
     fn a_directory_whose_sockets_frr_would_cut_off_is_refused() {
         let place = Place::in_directory(DaemonKind::Frr, &Path::new("/run").join("x".repeat(90)));
-        let error = command(Path::new("/usr/lib/frr"), Program::Bgpd, &place, false).expect_err("it is too long");
+        let error = command(Path::new("/usr/lib/frr"), Program::Bgpd, &place, false, &[]).expect_err("it is too long");
         assert!(error.to_string().contains("at most 107"), "{error}");
     }
 }

@@ -56,7 +56,7 @@ impl Asked {
     async fn ask(&self, answers: &mut bool, sender: &UnboundedSender<Happening>) {
         let tell = |what| drop(sender.send(Happening { name: self.name.clone(), what }));
         let pid = self.process.pid();
-        let mut question = self.daemon.ready(self.name.program, &self.place);
+        let mut question = self.daemon.answers(self.name.program, &self.place);
         loop {
             let before = Activity::of(pid);
             let mut failed = None;
