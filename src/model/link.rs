@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::{Alias, DomainName, InterfaceName, Nat, Origin, Packets, PrefixPattern};
 
@@ -57,7 +57,8 @@ pub struct LinkEnd {
     pub interface: InterfaceName,
     /// The fixed link-local address: `fe80::1` at the first end, `fe80::2` at the second.
     pub link_local: Ipv6Addr,
-    /// Addresses of a numbered link at this end, with their prefix length; at most one of each family.
+    /// Addresses of a numbered link at this end, with their prefix length; at most one of each family. A link between two
+    /// domains with FRR has an IPv6 one unless the file gives what their session can use ([`LinkEnd::fixed_prefix`]).
     pub addresses: Vec<IpNet>,
     /// What this domain accepts from the other end.
     pub accept: Accept,
@@ -67,15 +68,29 @@ impl LinkEnd {
     /// The fixed link-local address of the first or second end of a link: `fe80::1` or `fe80::2`, and with the number of the
     /// link in it where FRR runs at either end, which tells its neighbors apart by their addresses alone.
     pub fn fixed_link_local(mark: u32, first: bool, frr: bool) -> Ipv6Addr {
-        let [a, b, c, d] = if frr { mark.to_be_bytes() } else { [0; 4] };
-        let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        let (high, low) = if frr { halves(mark) } else { (0, 0) };
         Ipv6Addr::new(0xfe80, 0, 0, 0, high, low, 0, if first { 1 } else { 2 })
+    }
+
+    /// The prefix of a link between two domains with FRR that the file does not number. bgpd, which waits until zebra tells of the
+    /// way to a neighbor, never asks about a link-local address that the file gives, as it does not say on which interface
+    /// (`bgp_find_or_add_nexthop`). Two of them would wait for each other; a BIRD at one end connects.
+    ///
+    /// It is of the unique local addresses (RFC 4193) and holds the number of the link.
+    pub fn fixed_prefix(mark: u32) -> Ipv6Net {
+        let (high, low) = halves(mark);
+        Ipv6Net::new_assert(Ipv6Addr::new(0xfd72, 0x6473, 0x7570, 0, high, low, 0, 0), 127)
     }
 
     /// This end's address of a numbered link in the family of `v4`, if it has one.
     pub fn address(&self, v4: bool) -> Option<IpAddr> {
         self.addresses.iter().map(IpNet::addr).find(|address| address.is_ipv4() == v4)
     }
+}
+
+fn halves(mark: u32) -> (u16, u16) {
+    let [a, b, c, d] = mark.to_be_bytes();
+    (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
 }
 
 /// `link.into.R`: what the receiver R accepts from the sender at the other end.

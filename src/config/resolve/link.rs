@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::domain::family_name;
 use super::neighbor::shared;
@@ -98,9 +98,16 @@ fn link<'f>(
         only_bgp("max_path", raw.max_path.as_ref(), report);
     }
     let provider = provider(raw, routing, [first, second], report);
-    let addresses = addresses(raw, families, report);
+    let mut addresses = addresses(raw, families, report);
     let mark = mark(&first.domain.name, &second.domain.name, raw.name.as_deref().map_or("", String::as_str));
-    let frr = [first, second].into_iter().any(|known| known.domain.daemon == DaemonKind::Frr);
+    let [first_runs, second_runs] = [first, second].map(|known| known.domain.daemon == DaemonKind::Frr);
+    let frr = first_runs || second_runs;
+    if first_runs && second_runs && routing == Routing::Bgp && !carry_session(&addresses, families) {
+        let prefix = LinkEnd::fixed_prefix(mark);
+        for (end, address) in addresses.iter_mut().zip(prefix.hosts()) {
+            end.push((Ipv6Net::new_assert(address, prefix.prefix_len()).into(), raw.between.span.clone()));
+        }
+    }
     let mut accepted = [Accepted::default(), Accepted::default()];
     let mut ends = Vec::with_capacity(2);
     for (index, (own, peer)) in [(first, second), (second, first)].into_iter().enumerate() {
@@ -361,6 +368,11 @@ fn addresses(raw: &raw::Link, families: Families, report: &mut Report<'_>) -> [A
         }
     }
     ends
+}
+
+/// Whether a session can run over these: it takes IPv6, or IPv4 where nothing else is routed.
+fn carry_session([first, _]: &[Addresses; 2], families: Families) -> bool {
+    first.iter().any(|(net, _)| !families.ipv6 || Family::of_net(net) == Family::Ipv6)
 }
 
 fn after(address: IpAddr, offset: u32) -> IpAddr {

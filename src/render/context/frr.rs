@@ -1,5 +1,6 @@
 //! What `frr/*.hbs` see.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
@@ -35,6 +36,8 @@ pub struct Frr {
     pub links: Vec<FrrLink>,
     /// Sessions with external neighbors.
     pub neighbors: Vec<FrrNeighbor>,
+    /// Interfaces with a session on which IPv4 takes IPv6 next hops.
+    pub extended: BTreeSet<InterfaceName>,
 }
 
 /// An RPKI cache: `frr/cache.hbs`.
@@ -92,6 +95,8 @@ pub struct FrrNetwork {
 pub struct FrrLink {
     /// The domain at the other end.
     pub peer: DomainName,
+    /// What the session is called: the interface.
+    pub session: InterfaceName,
     /// The interface; null if the address says it.
     pub interface: Option<InterfaceName>,
     /// The own address.

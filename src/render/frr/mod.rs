@@ -103,6 +103,7 @@ pub(super) fn context(
         families,
         links: sessions.links,
         neighbors: sessions.neighbors,
+        extended: sessions.extended,
     };
     for family in &mut frr.families {
         family.channels = sessions.channels.iter().filter(|it| it.family == family.name).cloned().collect();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::lists::Lists;
 use super::steps::{Steps, command};
 use super::{community, nowhere, numbers};
-use crate::model::{Asn, Domain, Family, Link, LinkEnd, Neighbor, Network, Origin, Role, Routing};
+use crate::model::{Asn, Domain, Family, InterfaceName, Link, LinkEnd, Neighbor, Network, Origin, Role, Routing};
 use crate::policy::{self, Label, LinkPolicy, PREFERENCE, RouteFilter};
 use crate::render::common::{LinkSession, caches, is_link_local, link_session, password, wire};
 use crate::render::context::{FrrChannel, FrrLink, FrrMap, FrrNeighbor};
@@ -20,6 +20,8 @@ pub(super) struct Sessions {
     pub links: Vec<FrrLink>,
     pub neighbors: Vec<FrrNeighbor>,
     pub channels: Vec<FrrChannel>,
+    /// Where IPv4 takes IPv6 next hops.
+    pub extended: BTreeSet<InterfaceName>,
 }
 
 /// The sessions of `domain`. What is in the way of one is told to `fail`.
@@ -37,6 +39,7 @@ pub(super) fn of(
         let found = self::link(network, domain, (link, own, peer), lists);
         match found.and_then(|found| twice(found.0.address).map_or(Ok(found), Err)) {
             Ok((context, channels)) => {
+                sessions.extended.extend(context.extended_next_hop.then(|| own.interface.clone()));
                 sessions.links.push(context);
                 sessions.channels.extend(channels);
             }
@@ -47,6 +50,8 @@ pub(super) fn of(
         let found = self::neighbor(network, domain, neighbor, secrets, lists);
         match found.and_then(|found| twice(found.0.address).map_or(Ok(found), Err)) {
             Ok((context, channels)) => {
+                let (at, _) = wire(domain, neighbor);
+                sessions.extended.extend(at.filter(|_| context.extended_next_hop).map(|it| it.name.clone()));
                 sessions.neighbors.push(context);
                 sessions.channels.extend(channels);
             }
@@ -94,6 +99,7 @@ fn link(
     }
     let link = FrrLink {
         peer: peer.domain.clone(),
+        session: own.interface.clone(),
         interface: is_link_local(address).then(|| own.interface.clone()),
         local,
         address,
