@@ -9,8 +9,8 @@ SYSTEMD_VERSION ?= $(shell systemctl --version 2>/dev/null | awk 'NR == 1 && $$2
 # A test run or a build as root from `sudo make` finds the toolchain of root; rustup's usual place is added for both.
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
-RUN_PACKAGES := bird2 nftables iproute2 iputils-ping procps util-linux
-TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp frr frr-rpki-rtrlib stayrtr faketime systemd
+RUN_PACKAGES := bird2 frr nftables iproute2 iputils-ping procps util-linux
+TEST_PACKAGES := $(RUN_PACKAGES) perl-base exabgp frr-rpki-rtrlib stayrtr faketime systemd
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit netns leaks faults soak bench build install uninstall packages test-packages

@@ -22,6 +22,13 @@ machine() {
     echo "files:" && find /run/rdsup /var/lib/rdsup -maxdepth 1 2>/dev/null || true
 }
 
+# hostile runs FRR where there is one.
+if [ -x /usr/lib/frr/bgpd ]; then
+    sed 's/^# \(daemon = "frr"\)/\1/' "$file" >"$work/demo.toml"
+    file=$work/demo.toml
+fi
+export RDSUP_CONFIG=$file
+
 say "The file"
 show grep -v '^#' "$file"
 
@@ -35,6 +42,9 @@ told "rdsup -c $file plan"
 expect "the plan makes the namespace of private" grep -q 'ip netns add private' "$work/plan"
 expect "the plan loads its packet filter" grep -q 'nft -f .*private' "$work/plan"
 expect "the plan starts its daemon" grep -q 'netns exec private bird' "$work/plan"
+if grep -q '^daemon = "frr"' "$file"; then
+    expect "and FRR in hostile" grep -q 'netns exec hostile .*bgpd' "$work/plan"
+fi
 
 say "The same network for real, in throwaway namespaces"
 machine >"$work/before"

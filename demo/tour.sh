@@ -8,6 +8,9 @@ PATH=$PATH:/usr/sbin:/sbin
 export RDSUP_CONFIG=${RDSUP_CONFIG:-conf/demo.toml}
 rdsup() { "$RDSUP" "$@"; }
 birdc() { command birdc -s "/run/rdsup/$1/bird.ctl" "${@:2}"; }
+vtysh() { command vtysh --vty_socket "/run/rdsup/$1/frr" --config_dir "/run/rdsup/$1" -c "${*:2}"; }
+# Asked with the daemons' own tools, which find everything where they look for it.
+ends() { if [ -S "/run/rdsup/$1/frr/bgpd.vty" ]; then vtysh "$1" show bgp neighbors; else birdc "$1" show protocols; fi; }
 
 readlink /proc/self/ns/pid /proc/self/ns/net >"${1:-/dev/null}"
 for name in /run/netns/*; do
@@ -15,10 +18,10 @@ for name in /run/netns/*; do
     printf 'net:[%s]\n' "$(stat -L -c %i "$name")" >>"${1:-/dev/null}"
 done
 
-say "Three routing domains, each with its own BIRD, every session Established"
+say "Three routing domains, each with its own routing daemon, every session Established"
 rdsup status --wait 30s >/dev/null || failed "not every session is established: $(rdsup status 2>&1)"
 show rdsup status
-sessions=$(for domain in internet private hostile; do birdc "$domain" show protocols; done | grep -c 'BGP.*Established')
+sessions=$(for domain in internet private hostile; do ends "$domain"; done | grep -c 'BGP.*Established')
 expect "4 ends of 2 sessions are established ($sessions seen)" test "$sessions" = 4
 expect "they are namespaces like any other: ip netns list" test "$(ip netns list | grep -cE '^(internet|private|hostile)\b')" = 3
 

@@ -8,17 +8,11 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Report;
 
 /// Raw type ("" is the top of the file) and the keys in it.
-const KEYS: &[(&str, &[&str])] = &[
-    ("", &["switch"]),
-    ("Domain", &["program", "rule"]),
-    ("Interface", &["underlay"]),
-    ("Route", &["table"]),
-    ("Extra", &["frr"]),
-];
+const KEYS: &[(&str, &[&str])] =
+    &[("", &["switch"]), ("Domain", &["program", "rule"]), ("Interface", &["underlay"]), ("Route", &["table"])];
 
 /// Enumeration and the values of it.
-const VALUES: &[(&str, &[&str])] =
-    &[("Daemon", &["frr"]), ("Kind", &["vxlan", "gre", "wireguard", "vlan", "bridge", "macvlan", "dummy"])];
+const VALUES: &[(&str, &[&str])] = &[("Kind", &["vxlan", "gre", "wireguard", "vlan", "bridge", "macvlan", "dummy"])];
 
 pub(super) fn is_later_key(table: &str, key: &str) -> bool {
     KEYS.iter().any(|(name, keys)| *name == table && keys.contains(&key))

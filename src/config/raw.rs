@@ -106,6 +106,8 @@ pub struct Rdsup {
 pub enum Daemon {
     /// BIRD 2.
     Bird,
+    /// FRR: zebra and bgpd.
+    Frr,
     /// No daemon: static routes only.
     None,
 }
@@ -168,6 +170,8 @@ pub struct Domain {
 pub struct Extra {
     /// Lines appended to this domain's `bird.conf`, checked by BIRD's own parser.
     pub bird: Option<At<String>>,
+    /// Lines appended to this domain's `bgpd.conf`, checked by bgpd's own parser.
+    pub frr: Option<At<String>>,
 }
 
 /// An interface of the machine, moved into the domain at start and given back with its addresses at stop.

@@ -160,14 +160,6 @@ fn detach_returns_even_when_its_output_is_a_pipe_that_someone_reads_to_the_end()
 }
 
 #[test]
-fn frr_is_a_clear_error_in_this_version() {
-    assert_refused_everywhere(
-        &DEMO.replace("asn      = 65003", "asn      = 65003\ndaemon   = \"frr\""),
-        &["frr", "rdsup.toml:"],
-    );
-}
-
-#[test]
 fn what_nobody_reads_any_more_is_no_reason_to_fail() {
     let machine = Machine::running(DEMO);
     for verb in ["check", "apply", "apply --json", "render --out /srv/machine/r", "plan", "status", "history", "log"] {

@@ -41,3 +41,56 @@ fn doctor_calls_an_frr_that_nobody_needs_optional_and_says_what_is_wrong_with_it
     assert_eq!((code, state.as_str()), (Some(0), "optional"), "{found}");
     assert!(found.contains("FRR is not installed") && found.contains("apt install frr"), "{found}");
 }
+
+/// The demonstration with FRR in one of its domains.
+fn with_frr() -> String {
+    DEMO.replace("asn      = 65002", "daemon   = \"frr\"\nasn      = 65002")
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn what_of_frr_is_missing_is_told_by_every_verb_before_anything_is_touched() {
+    let machine = Machine::running(DEMO);
+    machine.configure(&with_frr());
+    let before = machine.rdsup("status --json").ok();
+    let pids = |status: &str| -> Vec<String> {
+        let status: serde_json::Value = serde_json::from_str(status).expect("it is JSON");
+        let domains = status["domains"].as_array().expect("a list").iter();
+        domains.map(|domain| format!("{} {}", domain["name"], domain["daemon"]["pid"])).collect()
+    };
+    let cases: [(&str, &str, &str); 4] = [
+        (
+            "mkdir /srv/machine/none; mount --bind /srv/machine/none /usr/lib/frr",
+            "FRR is not installed",
+            "apt install frr",
+        ),
+        ("sed -i /^frr:/d /etc/passwd", "there is no user frr", "apt install --reinstall frr"),
+        ("sed -i /^frrvty:/d /etc/group", "there is no group frrvty", "apt install --reinstall frr"),
+        (
+            "sed -i 's/^frrvty:.*/frrvty:x:107:/' /etc/group",
+            "the user frr is not in the group frrvty",
+            "usermod -a -G frrvty frr",
+        ),
+    ];
+    for (damage, words, hint) in cases {
+        machine.sh(&format!("cp -a /etc/passwd /etc/group /srv/machine; {damage}"));
+        for verb in ["check", "plan", "apply"] {
+            let said = machine.rdsup(verb);
+            assert!(!said.status.success(), "`{verb}`: {said}");
+            let error = said.stderr;
+            assert!(
+                error.contains("domain private") && error.contains(words) && error.contains(hint),
+                "`{verb}`: {error}"
+            );
+        }
+        assert_eq!(machine.rdsup("doctor").code(), Some(1), "{words}");
+        assert_eq!(pids(&machine.rdsup("status --json").ok()), pids(&before));
+        machine.sh("umount /usr/lib/frr 2>/dev/null || true; cp -a /srv/machine/passwd /srv/machine/group /etc");
+    }
+    machine.stop();
+    let clean = machine.traces();
+    stand_in(&machine, "zebra version 8.3.1", "bgpd version 8.3.1");
+    let error = machine.rdsup("start --detach").refused(2);
+    assert!(error.contains("8.4 is the oldest that can be used"), "{error}");
+    machine.assert_left_as(&clean);
+}

@@ -22,6 +22,7 @@ mod external;
 mod external_attacks;
 mod external_sessions;
 mod flows;
+mod frr_lab;
 mod frr_missing;
 mod generations;
 mod hanging;

@@ -39,6 +39,7 @@ pub fn domain<'f>(
     let networks = prefixes(raw, families, key, Which::Networks, report);
     let daemon = match daemon {
         raw::Daemon::Bird => DaemonKind::Bird,
+        raw::Daemon::Frr => DaemonKind::Frr,
         raw::Daemon::None => DaemonKind::None,
     };
     let text = |what, text: &Option<At<String>>, report: &mut Report<'_>| {
@@ -176,16 +177,22 @@ fn name_server(text: &At<String>, report: &mut Report<'_>) -> Option<std::net::I
 }
 
 fn extra(raw: &raw::Domain, daemon: DaemonKind, report: &mut Report<'_>) -> Option<ExtraText> {
-    let text = raw.extra.as_ref()?.bird.as_ref()?;
-    if text.contains('\0') {
-        report.error(&text.span, "`extra.bird` contains a NUL character").hint("remove it");
-        return None;
+    let raw = raw.extra.as_ref()?;
+    let of = |kind| if kind == DaemonKind::Frr { raw.frr.as_ref() } else { raw.bird.as_ref() };
+    for kind in [DaemonKind::Bird, DaemonKind::Frr] {
+        let (Some(text), name) = (of(kind), kind.as_str()) else { continue };
+        if text.contains('\0') {
+            report.error(&text.span, format!("`extra.{name}` contains a NUL character")).hint("remove it");
+            return None;
+        }
+        if daemon != kind {
+            let runs = if daemon == DaemonKind::None { "no daemon" } else { daemon.as_str() };
+            report
+                .error(&text.span, format!("`extra.{name}` has no reader: the domain runs {runs}"))
+                .hint(format!("remove it, or set daemon = {name:?}"));
+        }
     }
-    if daemon == DaemonKind::None {
-        report
-            .error(&text.span, "`extra.bird` has no reader: the domain runs no daemon")
-            .hint("remove it, or set daemon = \"bird\"");
-    }
+    let text = of(daemon)?;
     let mut line = report.line(text.span.start);
     // TOML drops a newline right after the opening quotes of a multi-line string, so the text begins on the next line.
     let written = report.text().get(text.span.clone()).unwrap_or_default();

@@ -37,7 +37,11 @@ pub fn settings(source: &Path, file: &raw::File, report: &mut Report<'_>) -> (Se
 /// Whether the longest socket below `run_dir`, that of the daemon of the domain with the longest name, has a legal path.
 fn fits_sockets(dir: &Path, span: &crate::config::at::Span, file: &raw::File, report: &mut Report<'_>) {
     let domain = file.domain.0.iter().map(|(name, _)| name.as_str()).max_by_key(|name| name.len()).unwrap_or_default();
-    let longest = dir.join(domain).join("bird.ctl");
+    // That of FRR is longer, and only a domain with FRR needs it.
+    let frr =
+        file.domain.0.iter().any(|(_, domain)| domain.daemon.as_ref().is_some_and(|it| it.value == raw::Daemon::Frr));
+    let frr = frr || file.rdsup.daemon.as_ref().is_some_and(|daemon| daemon.value == raw::Daemon::Frr);
+    let longest = dir.join(domain).join(if frr { "frr/zebra.vty" } else { "bird.ctl" });
     let length = longest.as_os_str().len();
     if length > SOCKET_PATH {
         report
