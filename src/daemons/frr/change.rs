@@ -42,6 +42,9 @@ pub struct Change {
     pub sweep: Vec<String>,
     /// Neighbors whose filter of what they send changes: they must send it again.
     pub judged_anew: BTreeSet<String>,
+    /// `ip protocol bgp` or `ipv6 protocol bgp`, of which zebra had another policy, and the new line if there is one: it must
+    /// write the routes as if they were new.
+    pub written_anew: Vec<(String, Option<String>)>,
 }
 
 impl Change {
@@ -53,6 +56,7 @@ impl Change {
         let mut ranked = Lines::of(&old, &new).steps(&mut change.judged_anew);
         ranked.sort_by_key(|(rank, _)| *rank);
         change.switch = ranked.into_iter().map(|(_, step)| step).collect();
+        change.written_anew = written_anew(&old, &new);
         change
     }
 
@@ -81,6 +85,16 @@ impl Change {
         // Route maps use lists, so they go first.
         self.sweep.reverse();
     }
+}
+
+fn written_anew(old: &Configuration, new: &Configuration) -> Vec<(String, Option<String>)> {
+    let policy =
+        |of: &Configuration, what: &str| of.lines.iter().find(|it| setting(&it.text) == what).map(|it| it.text.clone());
+    let of = |what: &str| {
+        let (before, after) = (policy(old, what), policy(new, what));
+        (before.is_some() && before != after).then(|| (what.to_owned(), after))
+    };
+    ["ip protocol bgp", "ipv6 protocol bgp"].into_iter().filter_map(of).collect()
 }
 
 fn lists_first(order: &[String]) -> Vec<&String> {

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::super::{DaemonError, Place};
 use super::change::{Change, Command};
 use super::programs::Sockets;
@@ -17,6 +19,8 @@ use crate::sys::files;
 
 /// How long one command of a change may take: a batch of thousands of prefixes is one.
 const WITHIN: Duration = Duration::from_secs(50);
+/// How long zebra keeps a next hop that no route leads to, by our configuration a second, and a little more.
+const FORGOTTEN_AFTER: Duration = Duration::from_millis(1200);
 /// What opens and closes a batch. While it is open no neighbor that is made in it connects, for 600 s if nobody closes it; so
 /// there are only lists and route maps in one.
 const OPEN: &str = "XFRR_start_configuration";
@@ -38,6 +42,9 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
     let sockets = Sockets::beside(&place.socket);
     let mut daemon = Configuring::begin(&sockets, program).await?;
     daemon.apply(&change).await?;
+    for (policy, line) in &change.written_anew {
+        daemon.write_anew(policy, line.as_deref()).await?;
+    }
     let mut daemon = daemon.end().await?;
     if program == Program::Bgpd { ask_again(&mut daemon, &change).await } else { Ok(()) }
 }
@@ -73,6 +80,27 @@ impl Configuring {
         let mut begun = Self { daemon, name: program.as_str(), path: Vec::new() };
         begun.do_("configure terminal").await?;
         Ok(begun)
+    }
+
+    /// Has zebra forget the next hops of routes for a moment. It finds one again by where it leads and not by the source that it was
+    /// made with (`nexthop_hash()`), and would go on asking the kernel for the old source, which may be gone.
+    async fn write_anew(&mut self, policy: &str, line: Option<&str>) -> Result<(), DaemonError> {
+        const NONE: &str = "rd-none";
+        self.top().await?;
+        let none = format!("{policy} route-map {NONE}");
+        let forgotten = async {
+            self.do_(&format!("route-map {NONE} deny 10")).await?;
+            self.do_("exit").await?;
+            self.do_(&none).await
+        };
+        let forgotten = forgotten.await;
+        if forgotten.is_ok() {
+            sleep(FORGOTTEN_AFTER).await;
+        }
+        // Whatever came of it, the routes must come back.
+        let written = self.do_(line.map_or(format!("no {none}"), str::to_owned).as_str()).await;
+        let swept = self.do_(&format!("no route-map {NONE}")).await;
+        forgotten.and(written).and(swept)
     }
 
     async fn end(mut self) -> Result<Client, DaemonError> {

@@ -163,3 +163,28 @@ fn an_object_that_keeps_its_name_is_replaced_in_the_batch_or_line_by_line() {
     assert!(change.unmake.contains(&"ip prefix-list rd-b-in-1 seq 5 permit 10.2.0.0/16".to_owned()));
     assert!(change.sweep.is_empty() && change.switch.is_empty());
 }
+
+#[test]
+fn another_source_has_zebra_write_its_routes_anew() {
+    let zebra = "route-map s-1 permit 10\n set src 10.0.0.1\nexit\nip protocol bgp route-map s-1\n";
+    let other = zebra.replace("s-1", "s-2").replace("10.0.0.1", "10.0.0.2");
+    let of = |old, new| Change::between(old, new).written_anew;
+    let policy = "ip protocol bgp".to_owned();
+    assert_eq!(of(zebra, &other), [(policy.clone(), Some("ip protocol bgp route-map s-2".to_owned()))]);
+    assert_eq!(of(zebra, "hostname a\n"), [(policy, None)]);
+    assert_eq!(of("hostname a\n", zebra), []);
+    assert_eq!(of(zebra, zebra), []);
+}
+
+#[test]
+fn of_an_interface_only_what_it_is_told_comes_and_goes() {
+    let with = "hostname a\ninterface rd-b\n no ipv6 nd ra-fast-retrans\n ipv6 nd ra-interval 1800\nexit\n";
+    assert_eq!(
+        switched(&Change::between("hostname a\n", with)),
+        ["interface: no ipv6 nd ra-fast-retrans", "interface: ipv6 nd ra-interval 1800"]
+    );
+    assert_eq!(
+        switched(&Change::between(with, "hostname a\n")),
+        ["interface: ipv6 nd ra-fast-retrans", "interface: no ipv6 nd ra-interval 1800"]
+    );
+}
