@@ -9,3 +9,26 @@ use nix::time::{ClockId, clock_gettime};
 pub fn since_boot() -> io::Result<Duration> {
     Ok(Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?))
 }
+
+/// The time, in seconds since 1970, at which the second of the clock that only goes forward (`CLOCK_MONOTONIC`) has begun that is
+/// in progress. Whoever tells how many of these seconds ago something was means this by now: from the wall clock, whose seconds
+/// begin at other moments, the same thing would be a second earlier or later from one answer to the next.
+pub fn second_in_progress() -> i64 {
+    const TRIES: usize = 10;
+    let mut second = 0;
+    for _ in 0..TRIES {
+        let (before, wall, after) = (monotonic(), jiff::Timestamp::now().as_millisecond(), monotonic());
+        let began = wall - i64::from(before.subsec_millis());
+        second = began.div_euclid(1000) + i64::from(began.rem_euclid(1000) >= 500);
+        // Otherwise something came in between.
+        if after.saturating_sub(before) < Duration::from_millis(1) {
+            break;
+        }
+    }
+    second
+}
+
+fn monotonic() -> Duration {
+    // The kernel has this clock.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+}

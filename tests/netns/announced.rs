@@ -168,8 +168,8 @@ fn changed(before: &Sessions, now: &Sessions) -> BTreeSet<End> {
     up.filter(|(end, since)| now.get(*end) != Some(since)).map(|(end, _)| end.clone()).collect()
 }
 
-/// Waits until every session is up. A session that is reset is up again after a second at the least, so that it then has another
-/// time, of which BIRD tells the second.
+/// Waits until every session is up, and has been for a second: daemons tell the second of it, and one that is reset from now on
+/// has another, though two FRRs need less than one to be there again.
 #[track_caller]
 pub fn settled(machine: &Machine) -> Sessions {
     let mut sessions = Sessions::new();
@@ -178,6 +178,10 @@ pub fn settled(machine: &Machine) -> Sessions {
         assert!(Instant::now() < deadline, "these do not come up: {:?}", down(&sessions));
         sessions = machine.sessions();
     }
+    let last = sessions.values().flatten().filter_map(|since| since.parse::<jiff::Timestamp>().ok()).max();
+    eventually(SOON, "the second is over", || {
+        last.is_none_or(|last| jiff::Timestamp::now().as_second() > last.as_second())
+    });
     sessions
 }
 

@@ -24,6 +24,7 @@ mod external_sessions;
 mod flows;
 mod frr_lab;
 mod frr_missing;
+mod frr_resets;
 mod generations;
 mod hanging;
 mod host;

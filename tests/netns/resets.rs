@@ -4,7 +4,7 @@ use crate::announced::{Change, Table, Then, settled, try_all};
 use crate::machine::Machine;
 
 /// Links of every kind: unnumbered, numbered, static.
-const FILE: &str = r#"
+pub const FILE: &str = r#"
 [rdsup]
 templates = "/srv/machine/templates"
 
@@ -54,11 +54,11 @@ routes = ["198.51.100.0/24"]
 "#;
 
 const LEFT: &str = "between = [\"left\", \"core\"]";
-const RIGHT: &str = "between = [\"right\", \"core\"]";
+pub const RIGHT: &str = "between = [\"right\", \"core\"]";
 const NUMBERS: &str = "addresses = [\"169.254.7.0/31\", \"2001:db8:ff::/127\"]";
 
 /// What is policy, or for people: none of it resets anything but what it adds itself, when that goes again.
-const HARMLESS: &[Change<'static>] = &[
+pub const HARMLESS: &[Change<'static>] = &[
     ("comments", &[("[domain.left]", "# A remark.\n\n[domain.left] # another")]),
     ("routes", &[("routes = [\"192.168.0.0/16\"", "routes = [\"192.168.0.0/17\", \"192.168.0.0/16\"")]),
     ("packets", &[("packets = [\"icmp\"]", "packets = [\"icmp\", \"udp/53\"]")]),
@@ -144,7 +144,7 @@ const HARMLESS: &[Change<'static>] = &[
 ];
 
 /// What has to reset sessions.
-const RESETTING: &[Change<'static>] = &[
+pub const RESETTING: &[Change<'static>] = &[
     ("provider", &[(LEFT, "between = [\"left\", \"core\"]\nprovider = \"core\"")]),
     ("asn", &[("65002", "65009")]),
     ("router_id", &[("asn = 65001", "asn = 65001\nrouter_id = \"198.51.100.9\"")]),

@@ -25,6 +25,7 @@ use self::programs::Sockets;
 use self::vty::Client;
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
 use crate::model::{DaemonKind, Family, Program};
+use crate::sys::clock;
 
 /// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -132,8 +133,15 @@ impl RoutingDaemon for Frr {
 }
 
 async fn sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Session>, DaemonError> {
-    let reply = bgpd.ask("show bgp neighbors json").await?;
-    show::sessions(&reply.text, peers, now()).ok_or_else(|| DaemonError::Refused(reply.words()))
+    let mut now = now();
+    loop {
+        let reply = bgpd.ask("show bgp neighbors json").await?;
+        // Whether bgpd answered before or after a second was over cannot be told.
+        let asked = std::mem::replace(&mut now, self::now());
+        if asked == now {
+            return show::sessions(&reply.text, peers, now).ok_or_else(|| DaemonError::Refused(reply.words()));
+        }
+    }
 }
 
 async fn bgp(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Result<Vec<Route>, DaemonError> {
@@ -174,8 +182,9 @@ fn families(target: Option<Target>) -> Vec<Family> {
     }
 }
 
+/// The second from which a daemon counts back when it says how long ago something was.
 fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
+    clock::second_in_progress()
 }
 
 /// Has zebra write the routes of BGP again.

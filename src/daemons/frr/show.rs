@@ -44,7 +44,7 @@ fn session(key: &str, it: &Map<String, Value>, peers: &Peers, now: i64) -> Sessi
         Ok(address) => Some(name.clone()).filter(|_| is_local(address)),
     };
     let since = if established {
-        moment("bgpTimerUpEstablishedEpoch")
+        moment("bgpTimerUpMsec").map(|ago| now - ago / 1000)
     } else {
         moment("lastResetTimerMsecs").map(|ago| now - ago / 1000)
     };

@@ -181,7 +181,7 @@ impl<'a> Search<'a> {
 
     /// The domain and interface at the other end, for the session of a link.
     fn peer(&self, domain: &DomainName, session: &Configured) -> Option<(DomainName, InterfaceName)> {
-        let interface = session.interface.as_deref()?;
+        let interface = session.interface.as_deref().or_else(|| self.numbered(domain, session))?;
         // Another session over the same link, from the admin's own lines, is no second end of the link's own.
         if session.name != interface {
             return None;
@@ -195,6 +195,15 @@ impl<'a> Search<'a> {
                 Some((other.domain.clone(), other.interface.clone()))
             })
         })
+    }
+
+    /// The interface that a session has the name and the own address of: so FRR's say of which numbered link they are.
+    fn numbered<'s>(&self, domain: &DomainName, session: &'s Configured) -> Option<&'s str> {
+        let (name, local) = (session.name.as_str(), session.local?);
+        let seen = self.observed.domains.get(domain).and_then(|seen| Some(&seen.links.get(name)?.addresses));
+        let wanted = self.desired.domains.get(domain).and_then(|wanted| Some(&wanted.interfaces.get(name)?.addresses));
+        let there = seen.into_iter().chain(wanted).flatten().any(|address| address.addr() == local);
+        there.then_some(name)
     }
 
     fn note(&mut self, domain: &DomainName, session: &Configured, reason: Reason) {

@@ -167,9 +167,12 @@ impl Found<'_> {
                     let words = words("AS number of the neighbor", &format!("{setting} remote-as"), before, after);
                     self.surely(About::PeerAsn, &words);
                 }
+                // Once there is a limit, another one is told to the socket that is open (`peer_ttl_security_hops_set()`).
+                Effect::Restart("ttl security") if before.is_some() && after.is_some() => {}
                 Effect::Restart(name) => {
                     self.surely(About::of(name), &format!("{place}{}", words(name, &setting, before, after)));
                 }
+                Effect::Import if option == "enforce-first-as" => self.import(),
                 Effect::Import if option.ends_with(" in") && before.is_some() => self.import(),
                 Effect::Limit => self.limit(family, before, after),
                 Effect::Import | Effect::Nothing => {}

@@ -31,8 +31,6 @@ pub(super) fn of_neighbor(option: &str) -> Effect {
         "ttl-security" => Effect::Restart("ttl security"),
         "ebgp-multihop" => Effect::Restart("multihop"),
         "disable-connected-check" => Effect::Restart("disable connected check"),
-        // Unlike what its place among the filters suggests.
-        "enforce-first-as" => Effect::Restart("enforce first as"),
         "capability" => Effect::Restart("capability"),
         "peer-group" => Effect::Restart("group"),
         "route-server-client" => Effect::Restart("rs client"),
@@ -41,7 +39,7 @@ pub(super) fn of_neighbor(option: &str) -> Effect {
         "disable-addpath-rx" => Effect::Restart("receiving several paths"),
         "activate" => Effect::Restart("activate"),
         "maximum-prefix" => Effect::Limit,
-        "route-map" | "prefix-list" | "filter-list" | "distribute-list" => Effect::Import,
+        "enforce-first-as" | "route-map" | "prefix-list" | "filter-list" | "distribute-list" => Effect::Import,
         "description"
         | "timers"
         | "advertisement-interval"

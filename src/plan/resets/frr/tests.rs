@@ -67,8 +67,8 @@ fn what_frr_closes_a_session_for_is_told_with_its_values() {
         ("  neighbor fe80::2 activate\n", "", &["rd-b: ipv4 is taken from the session"]),
         (
             " neighbor fe80::2 timers 30 90\n",
-            " neighbor fe80::2 timers 30 90\n neighbor fe80::2 enforce-first-as\n",
-            &["rd-b: enforce first as is added"],
+            " neighbor fe80::2 timers 30 90\n neighbor fe80::2 disable-connected-check\n",
+            &["rd-b: disable connected check is added"],
         ),
         ("source fe80::1", "source fe80::3", &["rd-b: own address changes from fe80::1 to fe80::3"]),
         (" neighbor 192.0.2.1 remote-as 65003\n", "", &["isp: it is no longer configured"]),
