@@ -18,30 +18,14 @@ fi
 rdsup=$1
 count=$2
 rounds=$3
+. "$here/measure.sh"
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /var/lib
 mkdir -p /run/netns /run/bench
 ip link set lo up
 file=/run/bench/hub.toml
 
-{
-    printf '[domain.hub]\nasn = 4200000000\nfamilies = ["ipv4"]\n'
-    printf 'loopback = ["198.51.100.1/32"]\nnetworks = ["198.51.100.0/24"]\n'
-    for ((i = 1; i <= count; i++)); do
-        block="10.$((i / 256)).$((i % 256))"
-        network="$block.0/24"
-        printf '[domain.leaf-%d]\nasn = %d\nfamilies = ["ipv4"]\n' "$i" $((4200000000 + i))
-        printf 'loopback = ["%s.1/32"]\nnetworks = ["%s"]\n' "$block" "$network"
-        printf '[[link]]\nbetween = ["hub", "leaf-%d"]\n' "$i"
-        printf '[link.into.hub]\nroutes = ["%s"]\npackets = ["icmp"]\n' "$network"
-        printf '[link.into.leaf-%d]\nroutes = ["198.51.100.0/24"]\npackets = ["icmp"]\n' "$i"
-    done
-} >"$file"
-
-now() { echo "$EPOCHREALTIME"; }
-# Seconds or milliseconds since a moment, with two decimals.
-since() { awk -v from="$1" -v to="$(now)" -v by="${2:-1}" 'BEGIN { printf "%.2f\n", (to - from) * by }'; }
-median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+hub "$count" >"$file"
 
 # Both networks are complete when every session is established and the last routes are in the kernel. The loop's hub
 # passes everything on to everyone; with rdsup nobody asked for transit, so that the hub's kernel has every leaf's
@@ -113,11 +97,6 @@ own=$(printf '%s\n' "${rdsup_times[@]}" | median)
 answer=$(printf '%s\n' "${answer_times[@]}" | median)
 ratio=$(awk -v a="$own" -v b="$loop" 'BEGIN { printf "%.2f\n", a / b }')
 
-row() { printf '%-58s %10s %10s   %s\n' "$@"; }
-# judged WHAT VALUE LIMIT UNIT
-judged() {
-    row "$1" "$2$4" "$3$4" "$(awk -v a="$2" -v b="$3" 'BEGIN { print a <= b ? "met" : "MISSED" }')"
-}
 echo
 row "hub and $count leaves, medians of $rounds rounds in turns" measured target ""
 row "shell loop, to all sessions and the last route" "$loop s" "" ""
@@ -132,3 +111,9 @@ judged "bird -p" "$load_time" 3 " s"
 judged "rdsup start, checks included" "$start_time" 6 " s"
 row "supervisor, resident memory" "$long_resident MB" "" ""
 row "its BIRD, resident memory" "$bird_resident MB" "" ""
+
+# FRR becomes a user of its own, which a user namespace with one id does not have.
+if [ -x /usr/lib/frr/bgpd ] && [ "$(awk 'NR == 1 { print $3 }' /proc/self/uid_map)" -gt 1 ]; then
+    echo
+    . "$here/daemons.sh"
+fi
