@@ -18,10 +18,12 @@ pub(super) fn start(kind: DaemonKind, inside: &str, config: &Path, socket: &Path
     match kind {
         DaemonKind::Frr => {
             let sockets = word(directory(socket));
+            let beside = |name: &str| word(&directory(socket).join(name));
             let line = |program: &Program| {
                 let name = program.as_str();
                 let config = word(&config.with_file_name(format!("{name}.conf")));
-                format!("{inside}/usr/lib/frr/{name} -f {config} --vty_socket {sockets}")
+                let (pid, zserv) = (beside(&format!("{name}.pid")), beside("zserv.api"));
+                format!("{inside}/usr/lib/frr/{name} -f {config} --vty_socket {sockets} -z {zserv} -i {pid}")
             };
             kind.programs().iter().map(line).collect::<Vec<_>>().join(" & ")
         }
@@ -31,11 +33,12 @@ pub(super) fn start(kind: DaemonKind, inside: &str, config: &Path, socket: &Path
 
 pub(super) fn reload(kind: DaemonKind, socket: &Path) -> String {
     match kind {
-        // What is done is the difference alone, command by command. This is what comes nearest to it.
+        // No tool of FRR's does it so that a filter is never missing.
         DaemonKind::Frr => {
             let config = directory(socket).parent().unwrap_or(Path::new("/")).join("bgpd.conf");
             let sockets = word(directory(socket));
-            format!("/usr/lib/frr/frr-reload.py --reload --vty_socket {sockets} {}", word(&config))
+            let what = format!("what differs in {} and zebra.conf", word(&config));
+            format!("vtysh --vty_socket {sockets} -c 'configure terminal' -c …    # {what}")
         }
         DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} configure", word(socket)),
     }
