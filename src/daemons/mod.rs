@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::model::{DaemonKind, Program};
@@ -196,6 +197,12 @@ pub trait RoutingDaemon: Send + Sync {
         None
     }
 
+    /// Whether a program of it is of no use any more when another was lost, which had been ready or not: then it is killed, and
+    /// both begin again.
+    fn falls_with(&self, _program: Program, _lost: Program, _was_ready: bool) -> bool {
+        false
+    }
+
     /// Its version, as in `2.0.12`.
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>>;
 
@@ -204,6 +211,12 @@ pub trait RoutingDaemon: Send + Sync {
 
     /// Returns when a program of it has read its configuration and answers; an error means not yet.
     fn ready<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>>;
+
+    /// Tells a program of it that has just become ready that it replaces one whose routes neighbors still hold, where its command
+    /// line cannot say it.
+    fn recover<'a>(&'a self, _program: Program, _place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
+        std::future::ready(Ok(())).boxed()
+    }
 
     /// Returns when a program of it that was ready answers: the cheapest question that there is, asked again and again.
     fn answers<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {

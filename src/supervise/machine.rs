@@ -43,6 +43,8 @@ pub enum Event {
     Working,
     /// It answered.
     Answering,
+    /// Another program of the same daemon was lost, without which this one is of no use.
+    PartnerLost,
 }
 
 /// What the driver must do, in this order.
@@ -95,6 +97,8 @@ pub struct Machine {
     failed: bool,
     lost_ready_at: Option<Duration>,
     last_exit: Option<String>,
+    /// Set when it is killed because another was lost, until it is ready again.
+    follows: bool,
 }
 
 impl Machine {
@@ -116,6 +120,7 @@ impl Machine {
             failed: false,
             lost_ready_at: None,
             last_exit: None,
+            follows: false,
         }
     }
 
@@ -142,6 +147,11 @@ impl Machine {
     /// How it last ended unasked, or why it could not start.
     pub fn last_exit(&self) -> Option<&str> {
         self.last_exit.as_deref()
+    }
+
+    /// Whether it was killed because another was lost, and is not ready again yet.
+    pub fn follows(&self) -> bool {
+        self.follows
     }
 
     /// When it became ready, while there is a process that did.
@@ -180,6 +190,7 @@ impl Machine {
             Event::NotAnswering => Input::NoAnswer,
             Event::Working => Input::Working,
             Event::Answering => Input::Answer,
+            Event::PartnerLost => Input::PartnerLost,
         };
         match event {
             Event::Want | Event::Adopted { .. } => self.wanted = true,
@@ -235,6 +246,7 @@ impl Machine {
             }
             Rule::Up => {
                 self.enter(State::Running, None);
+                self.follows = false;
                 self.stable_at = Some(now + STABLE_AFTER);
                 self.ready_at = Some(now);
                 vec![Action::Report(Report::Ready)]
@@ -264,6 +276,11 @@ impl Machine {
                 self.enter(State::Hung, Some(now + STOP_WITHIN));
                 vec![Action::Report(Report::NotReadyInTime { after }), Action::Signal(StopSignal::Kill)]
             }
+            Rule::Follow => {
+                self.follows = true;
+                self.enter(State::Hung, Some(now + STOP_WITHIN));
+                vec![Action::Report(Report::Follows), Action::Signal(StopSignal::Kill)]
+            }
             Rule::Insist => {
                 self.deadline = Some(now + STOP_WITHIN);
                 vec![Action::Report(Report::WillNotDie), Action::Signal(StopSignal::Kill)]
@@ -291,6 +308,7 @@ impl Machine {
         self.backoff.reset();
         self.failed = false;
         self.lost_ready_at = None;
+        self.follows = false;
     }
 
     fn launch(&mut self, now: Duration) -> Vec<Action> {
@@ -311,13 +329,16 @@ impl Machine {
         if self.ready_at.take().is_some() {
             self.lost_ready_at = Some(now);
         }
-        self.last_exit = Some(why.clone());
+        // How the other one ended is what people ask for, and one loss is one restart.
+        if !self.follows {
+            self.last_exit = Some(why.clone());
+        }
         if !self.wanted {
             self.enter(State::Stopped, None);
             self.forget();
             return vec![Action::Report(Report::Stopped)];
         }
-        self.restarts = self.restarts.saturating_add(1);
+        self.restarts = self.restarts.saturating_add(u32::from(!self.follows));
         self.losses.push_back(now);
         while self.losses.front().is_some_and(|first| now.saturating_sub(*first) > RESTART_WINDOW) {
             self.losses.pop_front();

@@ -27,6 +27,7 @@ impl Keeper {
         if fault::is_off("adoption") {
             return;
         }
+        let mut taken_over = BTreeSet::new();
         for name in observed.domains.keys().flat_map(DaemonName::all_of) {
             if self.processes.knows(&name) {
                 continue;
@@ -36,6 +37,7 @@ impl Keeper {
                 Ok(Some(process)) => {
                     let is_over = !process.is_running();
                     self.processes.adopt(&name, process);
+                    taken_over.insert(name.domain.clone());
                     if is_over {
                         self.hear_of_end(&name).await;
                     }
@@ -43,6 +45,9 @@ impl Keeper {
                 Ok(None) => {}
                 Err(error) => tracing::warn!(domain = %name.domain, "cannot take over its daemon: {error}"),
             }
+        }
+        for domain in &taken_over {
+            self.processes.reunite(domain);
         }
     }
 
@@ -105,8 +110,9 @@ impl Keeper {
         }
         match step.action {
             Action::StartDaemon { .. } => {
-                // It runs, and yet not where it should: its namespace was replaced under it.
-                if self.processes.has_any_process(domain) {
+                // It runs, and yet not where it should: its namespace was replaced under it. One of which only a part runs has to
+                // keep its routes, and what it lacks comes back.
+                if self.processes.has_any_process(domain) && !self.processes.has_part(domain, daemon.kind) {
                     self.stop_daemons(std::iter::once(domain), applied).await;
                 }
                 self.processes.want(domain, daemon.kind, recover.contains(domain));

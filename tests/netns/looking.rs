@@ -1,13 +1,20 @@
-//! Looking at a machine from outside of rdsup: with `birdc`, `ip` and `nft`, with pings and connections.
+//! Looking at a machine from outside of rdsup: with `birdc`, `vtysh`, `ip` and `nft`, with pings and connections.
+
+use std::collections::BTreeMap;
 
 use crate::machine::{Background, Machine, SOON, eventually, words};
 
 impl Machine {
     /// The process id of a domain's BIRD, inside: the one that runs in its namespace.
     pub fn bird(&self, domain: &str) -> Option<String> {
+        self.program(domain, "bird")
+    }
+
+    /// The process id of a program of a domain's daemon, inside: the one that runs in its namespace.
+    pub fn program(&self, domain: &str, program: &str) -> Option<String> {
         let inside = self.run(&["ip", "netns", "pids", domain]).stdout;
-        let birds = self.run(&["pgrep", "-x", "bird"]).stdout;
-        birds.lines().find(|id| inside.lines().any(|other| other.trim() == *id)).map(str::to_owned)
+        let all = self.run(&["pgrep", "-x", program]).stdout;
+        all.lines().find(|id| inside.lines().any(|other| other.trim() == *id)).map(str::to_owned)
     }
 
     /// What a domain's BIRD answers to `command`.
@@ -18,10 +25,34 @@ impl Machine {
         self.run(&argv).stdout
     }
 
-    /// The line of `show protocols` for one protocol: it holds the time of the last change of state.
+    /// What a program of a domain's FRR answers to a command.
+    pub fn vtysh(&self, domain: &str, program: &str, command: &str) -> String {
+        let (sockets, configs) = (format!("/run/rdsup/{domain}/frr"), format!("/run/rdsup/{domain}"));
+        self.run(&["vtysh", "--vty_socket", &sockets, "--config_dir", &configs, "-d", program, "-c", command]).stdout
+    }
+
+    /// A line for each protocol of a domain's BIRD, which holds the time of the last change of state; or for each session of its
+    /// FRR, with how often it was established. The latter have the names that BIRD would give them.
+    pub fn sessions_of(&self, domain: &str) -> BTreeMap<String, String> {
+        let bird = self.birdc(domain, "show protocols");
+        if !bird.is_empty() {
+            let named = |line: &str| Some((line.split_whitespace().next()?.to_owned(), line.to_owned()));
+            return bird.lines().filter_map(named).collect();
+        }
+        let frr = self.vtysh(domain, "bgpd", "show bgp neighbors json");
+        let Ok(serde_json::Value::Object(sessions)) = serde_json::from_str(&frr) else { return BTreeMap::new() };
+        let named = |session: serde_json::Value| {
+            let name = session["nbrDesc"].as_str()?.replace('-', "_");
+            let times = &session["connectionsEstablished"];
+            let line = format!("{name} {} {times} times", session["bgpState"].as_str()?);
+            Some((name, line))
+        };
+        sessions.into_iter().filter_map(|(_, session)| named(session)).collect()
+    }
+
+    /// The line of [`Machine::sessions_of`] for one protocol.
     pub fn session(&self, domain: &str, protocol: &str) -> String {
-        let all = self.birdc(domain, "show protocols");
-        all.lines().find(|line| line.split_whitespace().next() == Some(protocol)).unwrap_or_default().to_owned()
+        self.sessions_of(domain).remove(protocol).unwrap_or_default()
     }
 
     /// Whether a session is established.
@@ -146,7 +177,7 @@ impl Machine {
             echo == interfaces; ip -o link | sed 's/ qdisc .*//'; ip -o addr | sed 's/ tentative//; s/valid_lft.*//'
             echo == routes; ip -4 route; ip -6 route
             echo == filter; nft list ruleset
-            echo == processes; pgrep -ax 'rdsup|bird' || true
+            echo == processes; pgrep -ax 'rdsup|bird|zebra|bgpd' || true
             echo == files; find /run /var/lib -type f -print -o -type s -print -o -type p -print |
                 grep -vxE '/run/rdsup/(log/rdsup.log|rdsup.lock)|/var/lib/rdsup/generations/.*' | sort
             echo == directories; [ ! -d /run/rdsup ] || find /run/rdsup -mindepth 1 -type d ! -name log

@@ -25,6 +25,7 @@ mod flows;
 mod frr_lab;
 mod frr_missing;
 mod frr_resets;
+mod frr_survival;
 mod generations;
 mod hanging;
 mod host;

@@ -29,6 +29,8 @@ use crate::sys::clock;
 
 /// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// From the first session on, bgpd waits 10 s for the others, and 60 s for what those send that came.
+const AWAIT_NEIGHBORS: &str = "bgp update-delay 60 10";
 /// Where FRR's daemons put what they say before they die, each in a directory that one which is killed leaves behind. The same
 /// goes to their log, so each has a place of its own that goes with it.
 const SCRATCH: &str = "/var/tmp";
@@ -55,6 +57,17 @@ impl RoutingDaemon for Frr {
         (program == Program::Bgpd).then_some(Program::Zebra)
     }
 
+    /// They begin again together.
+    ///
+    /// bgpd that has lost zebra tries only every 10 s to reach the next one, and then does not tell it the routes that it has: zebra
+    /// takes them for left over and removes them. zebra that has lost bgpd removes the routes of all neighbors as soon as one of
+    /// the next bgpd's neighbors cannot restart gracefully, or has just started itself. A new zebra (`-K`) leaves them all alone.
+    ///
+    /// A zebra that never comes up harms no bgpd. The other way round it would take the routes away in the end.
+    fn falls_with(&self, _: Program, lost: Program, was_ready: bool) -> bool {
+        lost == Program::Bgpd || was_ready
+    }
+
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
         async { Ok(installation::find().await?.version) }.boxed()
     }
@@ -71,6 +84,26 @@ impl RoutingDaemon for Frr {
                 let zserv = programs::zserv_beside(&place.socket);
                 let connected = tokio::net::UnixStream::connect(&zserv).await;
                 connected.map_err(|source| DaemonError::Unreachable { socket: zserv, source })?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    /// Left alone, bgpd tells the neighbor whose session is the first to come back that this was all, and so has it drop what comes
+    /// over the others (RFC 4724, section 4.1, wants it to wait for them). In no file, because a first start has nobody to wait for.
+    fn recover<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
+        async move {
+            if program != Program::Bgpd {
+                return Ok(());
+            }
+            let mut bgpd = Client::connect(&place.socket, PATIENCE).await?;
+            bgpd.enable().await?;
+            for command in ["configure terminal", AWAIT_NEIGHBORS, "end"] {
+                let reply = bgpd.ask(command).await?;
+                if !reply.is_applied() {
+                    return Err(DaemonError::Refused(format!("bgpd refused {command:?}: {}", reply.words())));
+                }
             }
             Ok(())
         }

@@ -10,8 +10,10 @@ use crate::model::Program;
 const LONGEST_SOCKET: usize = 107;
 /// How many descriptors a daemon may have. Its tables are as long as that, and 8 GiB where nothing limits it.
 const DESCRIPTORS: &str = "4096";
-/// How long zebra leaves the routes of the one before it alone, in seconds.
-const KEEP_ROUTES: &str = "-K60";
+/// How long zebra leaves the routes of the one before it alone, in seconds: longer than bgpd may defer what it selects.
+const KEEP_ROUTES: &str = "-K90";
+/// Has zebra replace an IPv6 route in one step, as the kernel can and as it does with IPv4; else it is away for a moment.
+const REPLACE_AT_ONCE: &str = "--v6-rr-semantics";
 /// What has bgpd load its module for RPKI caches.
 pub(super) const LOAD_RPKI: [&str; 2] = ["-M", "rpki"];
 /// Where a library directory has that module.
@@ -66,7 +68,7 @@ pub(super) fn command(
     args.extend(["-i".into(), directory.join(format!("{name}.pid")).into(), "-z".into(), zserv.into()]);
     args.extend(["-f".into(), place.config(program).into()]);
     if program == Program::Zebra {
-        args.extend(["-s".into(), NETLINK_BUFFER.into()]);
+        args.extend(["-s".into(), NETLINK_BUFFER.into(), REPLACE_AT_ONCE.into()]);
         args.extend(recovering.then(|| KEEP_ROUTES.into()));
     }
     if program == Program::Bgpd {
@@ -112,7 +114,7 @@ mod tests {
             words(Program::Zebra),
             "/usr/lib/frr/zebra -P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr \
              -i /run/rdsup/private/frr/zebra.pid -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/zebra.conf \
-             -s 90000000 -K60"
+             -s 90000000 --v6-rr-semantics -K90"
         );
         assert_eq!(
             words(Program::Bgpd),

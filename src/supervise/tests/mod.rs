@@ -115,5 +115,6 @@ fn events() -> Vec<Event> {
         Event::NotAnswering,
         Event::Working,
         Event::Answering,
+        Event::PartnerLost,
     ]
 }

@@ -26,6 +26,27 @@ fn a_silent_process_is_killed_after_twenty_seconds_and_its_successor_recovers() 
 }
 
 #[test]
+fn one_that_follows_another_recovers_in_step_with_it_and_only_the_other_counts_as_lost() {
+    let (mut lost, now) = machine_in(Running);
+    let (mut follower, _) = machine_in(Running);
+    lost.handle(&Event::Exited(ExitReason::Code(1)), now);
+    let actions = follower.handle(&Event::PartnerLost, now);
+    assert_eq!(actions[0], Action::Report(Report::Follows));
+    assert_eq!(signals(&actions), [StopSignal::Kill]);
+    assert!(follower.follows());
+    follower.handle(&Event::Exited(ExitReason::Signal(9)), now);
+    assert_eq!((lost.restarts(), follower.restarts(), follower.last_exit()), (1, 0, None));
+    let due = lost.next_deadline().expect("a restart is planned");
+    assert_eq!(follower.next_deadline(), Some(due));
+    assert_eq!(spawns(&follower.handle(&Event::Tick, due)), [true]);
+    follower.handle(&Event::Spawned { pid: PID }, due);
+    follower.handle(&Event::Ready, due);
+    assert!(!follower.follows());
+    follower.handle(&Event::Exited(ExitReason::Signal(9)), due);
+    assert_eq!((follower.restarts(), follower.last_exit()), (1, Some("killed (SIGKILL)")));
+}
+
+#[test]
 fn a_process_that_loads_a_configuration_is_not_taken_for_hung() {
     let (mut machine, now) = machine_in(Running);
     machine.handle(&Event::Loading, now);

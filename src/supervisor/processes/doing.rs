@@ -54,6 +54,7 @@ impl Processes {
             None => process::Output::Null,
         };
         let recovering = recovering || std::mem::take(&mut entry.recover);
+        entry.recovering = recovering;
         let (daemon, place) = (entry.daemon, entry.place.clone());
         let (machine, layout, name) = (self.machine.clone(), self.layout.clone(), name.clone());
         let (sender, gate) = (self.sender.clone(), self.launches.clone());
@@ -105,12 +106,18 @@ impl Processes {
     fn poll_readiness(&self, name: &DaemonName) {
         let Some(entry) = self.entries.get(name) else { return };
         let Some(process) = entry.process.clone() else { return };
-        let (daemon, place) = (entry.daemon, entry.place.clone());
+        let (daemon, place, recovering) = (entry.daemon, entry.place.clone(), entry.recovering);
         let (sender, name) = (self.sender.clone(), name.clone());
         tokio::spawn(async move {
             let pid = process.pid();
+            let ready = async {
+                until_ready(daemon, name.program, &place).await;
+                if recovering && let Err(error) = daemon.recover(name.program, &place).await {
+                    tracing::warn!(domain = %name.domain, "neighbors may drop its routes for a moment: {error}");
+                }
+            };
             tokio::select! {
-                () = until_ready(daemon, name.program, &place) => drop(sender.send(Happening { name, what: What::Ready(pid) })),
+                () = ready => drop(sender.send(Happening { name, what: What::Ready(pid) })),
                 _ = process.exited() => {}
             }
         });

@@ -79,6 +79,8 @@ struct Entry {
     unanswered_why: Option<String>,
     /// Whether the first start must spare routes that an earlier daemon left in the kernel.
     recover: bool,
+    /// Whether the process replaces one whose routes neighbors still hold.
+    recovering: bool,
 }
 
 /// Every routing daemon that runs or should.
@@ -165,6 +167,33 @@ impl Processes {
         }
     }
 
+    /// Of a daemon that was taken over in part only, the rest begins again with what is missing.
+    pub fn reunite(&mut self, domain: &DomainName) {
+        let missing: Vec<DaemonName> = self
+            .speaker(domain)
+            .map(|(_, entry)| entry.daemon.kind().programs())
+            .unwrap_or_default()
+            .iter()
+            .map(|program| DaemonName::new(domain, *program))
+            .filter(|name| !self.has_process(name))
+            .collect();
+        for name in missing {
+            self.fell(&name, true);
+        }
+    }
+
+    /// A program was lost: what is of no use without it goes, too.
+    fn fell(&mut self, lost: &DaemonName, was_ready: bool) {
+        let falls = |(name, entry): (&DaemonName, &Entry)| {
+            let falls = name != lost && entry.daemon.falls_with(name.program, lost.program, was_ready);
+            falls.then(|| name.clone())
+        };
+        let others: Vec<DaemonName> = self.of(&lost.domain).filter_map(falls).collect();
+        for name in others {
+            self.feed(&name, &Event::PartnerLost);
+        }
+    }
+
     /// Makes the program's entry; false where its kind has no process.
     fn entry(&mut self, name: &DaemonName, recover: bool) -> bool {
         let kind = name.program.kind();
@@ -183,6 +212,7 @@ impl Processes {
             last_words: Vec::new(),
             unanswered_why: None,
             recover,
+            recovering: false,
         });
         true
     }
@@ -206,6 +236,13 @@ impl Processes {
     /// Whether this program of the domain's daemon has a process now.
     pub fn has_process(&self, name: &DaemonName) -> bool {
         self.entries.get(name).is_some_and(|entry| entry.life.pid().is_some())
+    }
+
+    /// Whether some of the programs of a daemon have a process now, and some have none.
+    pub fn has_part(&self, domain: &DomainName, kind: DaemonKind) -> bool {
+        let programs = kind.programs().iter().map(|program| DaemonName::new(domain, *program));
+        let (there, missing): (Vec<_>, Vec<_>) = programs.partition(|name| self.has_process(name));
+        !there.is_empty() && !missing.is_empty()
     }
 
     /// Whether any program of the domain's daemon has a process now.
@@ -364,7 +401,14 @@ impl Processes {
                 if let Err(error) = self.machine.forget_daemon(&name) {
                     tracing::warn!(domain = %name.domain, "{error}");
                 }
+                let life = self.entries.get(&name).map(|entry| &entry.life);
+                let was_ready = life.is_some_and(|life| life.ready_at().is_some());
+                let is_first = life.is_some_and(|life| !life.follows());
                 self.feed(&name, &Event::Exited(reason));
+                let state = self.entries.get(&name).map(|entry| entry.life.state());
+                if is_first && matches!(state, Some(State::Backoff | State::Failed)) {
+                    self.fell(&name, was_ready);
+                }
             }
             What::Ready(pid) if current == Some(pid) => {
                 // Once more: a script that sets something and becomes the daemon was another program before.
@@ -384,10 +428,14 @@ impl Processes {
 
     /// What is to be told of a domain's daemon: of the program that is worst off, or else of the one that speaks BGP.
     pub fn report(&self, domain: &DomainName) -> Option<ProcessReport> {
-        let reports = self.of(domain).map(|(_, entry)| self.report_of(entry));
         let restarts = self.of(domain).map(|(_, entry)| entry.life.restarts()).sum();
-        let report = reports.max_by_key(|report| (report.failed, report.state != State::Running))?;
-        Some(ProcessReport { restarts, ..report })
+        let badness = |entry: &Entry| {
+            let life = &entry.life;
+            // Of those that begin again together, the one that was lost; of those that run, the one that ever was.
+            (life.failed(), life.state() != State::Running, !life.follows(), life.last_exit().is_some())
+        };
+        let (_, worst) = self.of(domain).max_by_key(|(_, entry)| badness(entry))?;
+        Some(ProcessReport { restarts, ..self.report_of(worst) })
     }
 
     fn report_of(&self, entry: &Entry) -> ProcessReport {
