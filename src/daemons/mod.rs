@@ -223,6 +223,11 @@ pub trait RoutingDaemon: Send + Sync {
         self.ready(program, place)
     }
 
+    /// Whether a running program reads all of its configuration again, so that it is no matter what it has read before.
+    fn reads_whole(&self) -> bool {
+        true
+    }
+
     /// Has a running program read its configuration again; returns when the new one is in force. `before` is what it has read
     /// before, where that is known.
     fn reload<'a>(

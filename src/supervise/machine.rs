@@ -43,8 +43,9 @@ pub enum Event {
     Working,
     /// It answered.
     Answering,
-    /// Another program of the same daemon was lost, without which this one is of no use.
-    PartnerLost,
+    /// It is of no use as it is, and must begin again: another program of the same daemon was lost, or what it has read is not
+    /// known.
+    Renew,
 }
 
 /// What the driver must do, in this order.
@@ -97,8 +98,8 @@ pub struct Machine {
     failed: bool,
     lost_ready_at: Option<Duration>,
     last_exit: Option<String>,
-    /// Set when it is killed because another was lost, until it is ready again.
-    follows: bool,
+    /// Set when it is killed to begin again, until it is ready again.
+    renewed: bool,
 }
 
 impl Machine {
@@ -120,7 +121,7 @@ impl Machine {
             failed: false,
             lost_ready_at: None,
             last_exit: None,
-            follows: false,
+            renewed: false,
         }
     }
 
@@ -149,9 +150,9 @@ impl Machine {
         self.last_exit.as_deref()
     }
 
-    /// Whether it was killed because another was lost, and is not ready again yet.
-    pub fn follows(&self) -> bool {
-        self.follows
+    /// Whether it was killed to begin again, and is not ready again yet.
+    pub fn is_renewed(&self) -> bool {
+        self.renewed
     }
 
     /// When it became ready, while there is a process that did.
@@ -190,7 +191,7 @@ impl Machine {
             Event::NotAnswering => Input::NoAnswer,
             Event::Working => Input::Working,
             Event::Answering => Input::Answer,
-            Event::PartnerLost => Input::PartnerLost,
+            Event::Renew => Input::Renew,
         };
         match event {
             Event::Want | Event::Adopted { .. } => self.wanted = true,
@@ -246,7 +247,7 @@ impl Machine {
             }
             Rule::Up => {
                 self.enter(State::Running, None);
-                self.follows = false;
+                self.renewed = false;
                 self.stable_at = Some(now + STABLE_AFTER);
                 self.ready_at = Some(now);
                 vec![Action::Report(Report::Ready)]
@@ -276,10 +277,10 @@ impl Machine {
                 self.enter(State::Hung, Some(now + STOP_WITHIN));
                 vec![Action::Report(Report::NotReadyInTime { after }), Action::Signal(StopSignal::Kill)]
             }
-            Rule::Follow => {
-                self.follows = true;
+            Rule::Renew => {
+                self.renewed = true;
                 self.enter(State::Hung, Some(now + STOP_WITHIN));
-                vec![Action::Report(Report::Follows), Action::Signal(StopSignal::Kill)]
+                vec![Action::Report(Report::Renewed), Action::Signal(StopSignal::Kill)]
             }
             Rule::Insist => {
                 self.deadline = Some(now + STOP_WITHIN);
@@ -308,7 +309,7 @@ impl Machine {
         self.backoff.reset();
         self.failed = false;
         self.lost_ready_at = None;
-        self.follows = false;
+        self.renewed = false;
     }
 
     fn launch(&mut self, now: Duration) -> Vec<Action> {
@@ -329,8 +330,8 @@ impl Machine {
         if self.ready_at.take().is_some() {
             self.lost_ready_at = Some(now);
         }
-        // How the other one ended is what people ask for, and one loss is one restart.
-        if !self.follows {
+        // Where another was lost, how that ended is what people ask for, and one loss is one restart.
+        if !self.renewed {
             self.last_exit = Some(why.clone());
         }
         if !self.wanted {
@@ -338,7 +339,7 @@ impl Machine {
             self.forget();
             return vec![Action::Report(Report::Stopped)];
         }
-        self.restarts = self.restarts.saturating_add(u32::from(!self.follows));
+        self.restarts = self.restarts.saturating_add(u32::from(!self.renewed));
         self.losses.push_back(now);
         while self.losses.front().is_some_and(|first| now.saturating_sub(*first) > RESTART_WINDOW) {
             self.losses.pop_front();

@@ -75,8 +75,8 @@ pub enum Report {
         /// How long it gave none.
         after: Duration,
     },
-    /// It is replaced because another program of the same daemon was lost.
-    Follows,
+    /// It is of no use as it is, and is replaced.
+    Renewed,
     /// It did not leave when asked and is killed.
     WillNotStop,
     /// It was killed and is still there.
@@ -105,7 +105,7 @@ impl fmt::Display for Report {
             Self::Busy => f.write_str("is busy and does not answer"),
             Self::AnswersAgain => f.write_str("answers again"),
             Self::Hung { after } => write!(f, "hung, no answer for {} s: killed", after.as_secs()),
-            Self::Follows => f.write_str("killed, to begin again together with another program that was lost"),
+            Self::Renewed => f.write_str("killed, to begin again"),
             Self::WillNotStop => write!(f, "did not leave within {} s: killed", STOP_WITHIN.as_secs()),
             Self::WillNotDie => f.write_str("killed and still there"),
             Self::Stopped => f.write_str("stopped"),

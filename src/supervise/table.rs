@@ -17,7 +17,7 @@ pub enum State {
     Busy,
     /// It was ready and does not answer, nor does it work.
     Silent,
-    /// It is being killed because it was not ready in time, did not answer for too long, or follows another that was lost.
+    /// It is being killed because it was not ready in time, did not answer for too long, or must begin again.
     Hung,
     /// It was asked to leave.
     Stopping,
@@ -83,7 +83,7 @@ pub(super) enum Input {
     NoAnswer,
     Working,
     Answer,
-    PartnerLost,
+    Renew,
 }
 
 /// What a cell of the table says. `machine.rs` carries it out.
@@ -125,8 +125,8 @@ pub(super) enum Rule {
     Kill,
     /// It is of no use: kill it → Hung, and another will follow.
     Replace,
-    /// It is of no use without another that was lost: kill it → Hung, and another will follow.
-    Follow,
+    /// It is of no use as it is: kill it → Hung, and another will follow.
+    Renew,
     /// A killed process is still there, in the kernel's hands: kill it again.
     Insist,
     /// It ran long enough: forget its past.
@@ -134,21 +134,21 @@ pub(super) enum Rule {
 }
 
 use Rule::{
-    Adopt, Bear, Begin, Doubt, Follow, Insist, Judge, Kill, Launch, Left, Load, Loaded, Lost, Note, Replace, Rest,
+    Adopt, Bear, Begin, Doubt, Insist, Judge, Kill, Launch, Left, Load, Loaded, Lost, Note, Renew, Replace, Rest,
     Settle, Stay, Term, Trust, Up,
 };
 
 /// One row for each state, one column for each kind of event.
 #[rustfmt::skip]
 const TABLE: [[Rule; 13]; 12] = [
-    //               Want    Unwant  Spawned  NoSpawn  Adopted  Loading  Ready   Exited  Due      NoAnswer  Working  Answer  PartnerLost
+    //               Want    Unwant  Spawned  NoSpawn  Adopted  Loading  Ready   Exited  Due      NoAnswer  Working  Answer  Renew
     /* Stopped   */ [Launch, Stay,   Stay,    Stay,    Adopt,   Stay,    Stay,   Stay,   Stay,    Stay,     Stay,    Stay,   Stay  ],
     /* Launching */ [Note,   Note,   Begin,   Lost,    Stay,    Stay,    Stay,   Lost,   Stay,    Stay,     Stay,    Stay,   Stay  ],
-    /* Starting  */ [Stay,   Term,   Stay,    Stay,    Stay,    Stay,    Up,     Lost,   Replace, Stay,     Stay,    Stay,   Follow],
-    /* Running   */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Stay,   Lost,   Settle,  Doubt,    Bear,    Stay,   Follow],
-    /* Loading   */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Loaded, Lost,   Replace, Stay,     Stay,    Stay,   Follow],
-    /* Busy      */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Trust,  Lost,   Judge,   Doubt,    Bear,    Trust,  Follow],
-    /* Silent    */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Trust,  Lost,   Judge,   Doubt,    Bear,    Trust,  Follow],
+    /* Starting  */ [Stay,   Term,   Stay,    Stay,    Stay,    Stay,    Up,     Lost,   Replace, Stay,     Stay,    Stay,   Renew ],
+    /* Running   */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Stay,   Lost,   Settle,  Doubt,    Bear,    Stay,   Renew ],
+    /* Loading   */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Loaded, Lost,   Replace, Stay,     Stay,    Stay,   Renew ],
+    /* Busy      */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Trust,  Lost,   Judge,   Doubt,    Bear,    Trust,  Renew ],
+    /* Silent    */ [Stay,   Term,   Stay,    Stay,    Stay,    Load,    Trust,  Lost,   Judge,   Doubt,    Bear,    Trust,  Renew ],
     /* Hung      */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Lost,   Insist,  Stay,     Stay,    Stay,   Stay  ],
     /* Stopping  */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Left,   Kill,    Stay,     Stay,    Stay,   Stay  ],
     /* Killing   */ [Note,   Note,   Stay,    Stay,    Stay,    Stay,    Stay,   Left,   Insist,  Stay,     Stay,    Stay,   Stay  ],

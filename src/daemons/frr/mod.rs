@@ -123,6 +123,10 @@ impl RoutingDaemon for Frr {
         .boxed()
     }
 
+    fn reads_whole(&self) -> bool {
+        false
+    }
+
     fn reload<'a>(
         &'a self,
         program: Program,

@@ -106,7 +106,7 @@ fn every_state_decides_every_event_and_every_rule_is_used() {
         Input::NoAnswer,
         Input::Working,
         Input::Answer,
-        Input::PartnerLost,
+        Input::Renew,
     ];
     let mut used: Vec<Rule> = Vec::new();
     for (number, state) in State::ALL.into_iter().enumerate() {
@@ -132,7 +132,7 @@ fn every_state_decides_every_event_and_every_rule_is_used() {
         Rule::Term,
         Rule::Kill,
         Rule::Replace,
-        Rule::Follow,
+        Rule::Renew,
         Rule::Insist,
         Rule::Settle,
     ] {

@@ -26,14 +26,14 @@ fn a_silent_process_is_killed_after_twenty_seconds_and_its_successor_recovers() 
 }
 
 #[test]
-fn one_that_follows_another_recovers_in_step_with_it_and_only_the_other_counts_as_lost() {
+fn one_that_begins_again_with_another_recovers_in_step_with_it_and_only_the_other_counts_as_lost() {
     let (mut lost, now) = machine_in(Running);
     let (mut follower, _) = machine_in(Running);
     lost.handle(&Event::Exited(ExitReason::Code(1)), now);
-    let actions = follower.handle(&Event::PartnerLost, now);
-    assert_eq!(actions[0], Action::Report(Report::Follows));
+    let actions = follower.handle(&Event::Renew, now);
+    assert_eq!(actions[0], Action::Report(Report::Renewed));
     assert_eq!(signals(&actions), [StopSignal::Kill]);
-    assert!(follower.follows());
+    assert!(follower.is_renewed());
     follower.handle(&Event::Exited(ExitReason::Signal(9)), now);
     assert_eq!((lost.restarts(), follower.restarts(), follower.last_exit()), (1, 0, None));
     let due = lost.next_deadline().expect("a restart is planned");
@@ -41,7 +41,7 @@ fn one_that_follows_another_recovers_in_step_with_it_and_only_the_other_counts_a
     assert_eq!(spawns(&follower.handle(&Event::Tick, due)), [true]);
     follower.handle(&Event::Spawned { pid: PID }, due);
     follower.handle(&Event::Ready, due);
-    assert!(!follower.follows());
+    assert!(!follower.is_renewed());
     follower.handle(&Event::Exited(ExitReason::Signal(9)), due);
     assert_eq!((follower.restarts(), follower.last_exit()), (1, Some("killed (SIGKILL)")));
 }

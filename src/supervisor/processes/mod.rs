@@ -35,6 +35,9 @@ use crate::sys::{Machine, digest, fault};
 /// How long a daemon may take to close its sessions and leave, escalation included.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
 
+/// How long a daemon that is told to begin again may take.
+const RENEWED_WITHIN: Duration = Duration::from_secs(30);
+
 /// How many daemons are started at the same time.
 const LAUNCHES_AT_ONCE: usize = 2;
 
@@ -190,7 +193,8 @@ impl Processes {
         };
         let others: Vec<DaemonName> = self.of(&lost.domain).filter_map(falls).collect();
         for name in others {
-            self.feed(&name, &Event::PartnerLost);
+            tracing::info!(domain = %name.domain, "{} begins again, because {} was lost", name.program.as_str(), lost.program.as_str());
+            self.feed(&name, &Event::Renew);
         }
     }
 
@@ -309,6 +313,9 @@ impl Processes {
         if before.is_some() && before == wanted {
             return Ok(());
         }
+        if before.is_none() && !daemon.reads_whole() && pid.is_some() {
+            return self.renew(&name).await;
+        }
         if let (State::Silent | State::Hung, Some(since)) = (entry.life.state(), entry.life.unanswered_since()) {
             // It is about to be replaced by one that reads the configuration anyway.
             let after = self.epoch.elapsed().saturating_sub(since);
@@ -328,6 +335,22 @@ impl Processes {
             self.feed(&name, &Event::NotAnswering);
         }
         result
+    }
+
+    /// Has a program begin again that cannot be told another configuration, and waits until it has read that.
+    async fn renew(&mut self, name: &DaemonName) -> Result<(), DaemonError> {
+        let (domain, program) = (&name.domain, name.program.as_str());
+        tracing::info!(%domain, "{program} begins again, because what it has read is not known");
+        self.feed(name, &Event::Renew);
+        self.fell(name, true);
+        let deadline = Instant::now() + RENEWED_WITHIN;
+        while !self.is_running(domain) {
+            match tokio::time::timeout_at(deadline, self.next()).await {
+                Ok(happening) => self.handle(happening),
+                Err(_) => return Err(DaemonError::Refused(format!("{program} was killed and is not back yet"))),
+            }
+        }
+        Ok(())
     }
 
     /// Has a running daemon write its routes to the kernel again.
@@ -403,7 +426,7 @@ impl Processes {
                 }
                 let life = self.entries.get(&name).map(|entry| &entry.life);
                 let was_ready = life.is_some_and(|life| life.ready_at().is_some());
-                let is_first = life.is_some_and(|life| !life.follows());
+                let is_first = life.is_some_and(|life| !life.is_renewed());
                 self.feed(&name, &Event::Exited(reason));
                 let state = self.entries.get(&name).map(|entry| entry.life.state());
                 if is_first && matches!(state, Some(State::Backoff | State::Failed)) {
@@ -432,7 +455,7 @@ impl Processes {
         let badness = |entry: &Entry| {
             let life = &entry.life;
             // Of those that begin again together, the one that was lost; of those that run, the one that ever was.
-            (life.failed(), life.state() != State::Running, !life.follows(), life.last_exit().is_some())
+            (life.failed(), life.state() != State::Running, !life.is_renewed(), life.last_exit().is_some())
         };
         let (_, worst) = self.of(domain).max_by_key(|(_, entry)| badness(entry))?;
         Some(ProcessReport { restarts, ..self.report_of(worst) })

@@ -114,15 +114,19 @@ impl Machine {
         self.domain_dir(&name.domain).join(format!("{}.conf.loaded", name.program.as_str()))
     }
 
-    /// Remembers the configuration text that a program of a daemon has read.
+    /// Remembers the configuration text that a program of a daemon has read, with a digest before it: a part of it would have
+    /// FRR told the difference to something that it never read.
     pub fn record_loaded_config(&self, name: &DaemonName, text: &str) -> Result<(), SysError> {
         let path = self.loaded_record(name);
-        files::write(&path, text.as_bytes(), 0o600, None).map_err(|error| SysError::path("write", &path, error))
+        let noted = format!("{:016x}\n{text}", digest(text));
+        files::write(&path, noted.as_bytes(), 0o600, None).map_err(|error| SysError::path("write", &path, error))
     }
 
-    /// The configuration text that a program of a daemon read last.
+    /// The configuration text that a program of a daemon read last; none where that is not known, or no longer whole.
     pub fn loaded_config(&self, name: &DaemonName) -> Option<String> {
-        files::read(&self.loaded_record(name)).ok().flatten().map(|(text, _)| text)
+        let (noted, _) = files::read(&self.loaded_record(name)).ok().flatten()?;
+        let (number, text) = noted.split_once('\n')?;
+        (number == format!("{:016x}", digest(text))).then(|| text.to_owned())
     }
 
     /// Forgets a process of a routing daemon, and what that had read.
