@@ -36,7 +36,7 @@ pub struct Frr {
     pub links: Vec<FrrLink>,
     /// Sessions with external neighbors.
     pub neighbors: Vec<FrrNeighbor>,
-    /// Interfaces with a session on which IPv4 takes IPv6 next hops.
+    /// Every interface, if there is a session on which IPv4 takes IPv6 next hops: what leads to its neighbor may change.
     pub extended: BTreeSet<InterfaceName>,
 }
 

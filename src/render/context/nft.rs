@@ -236,6 +236,7 @@ pub struct NftLinkFamily {
 }
 
 /// An interface claimed from the host: `nft/interface.hbs`.
+#[expect(clippy::struct_excessive_bools, reason = "templates ask independent yes-or-no questions")]
 #[derive(Clone, Debug, Serialize)]
 pub struct NftInterface {
     /// The interface as part of chain names.
@@ -246,6 +247,8 @@ pub struct NftInterface {
     pub outside: bool,
     /// Whether a source must be routed back through it.
     pub source_check: bool,
+    /// Whether zebra is there, which would announce a router: it is not heard.
+    pub zebra: bool,
     /// The interfaces that nothing is forwarded to from here: if this is outside, every outside one.
     pub not_to: Vec<InterfaceName>,
     /// BGP with external neighbors.

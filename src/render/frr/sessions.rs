@@ -20,7 +20,7 @@ pub(super) struct Sessions {
     pub links: Vec<FrrLink>,
     pub neighbors: Vec<FrrNeighbor>,
     pub channels: Vec<FrrChannel>,
-    /// Where IPv4 takes IPv6 next hops.
+    /// Every interface, if IPv4 takes IPv6 next hops anywhere.
     pub extended: BTreeSet<InterfaceName>,
 }
 
@@ -39,7 +39,6 @@ pub(super) fn of(
         let found = self::link(network, domain, (link, own, peer), lists);
         match found.and_then(|found| twice(found.0.address).map_or(Ok(found), Err)) {
             Ok((context, channels)) => {
-                sessions.extended.extend(context.extended_next_hop.then(|| own.interface.clone()));
                 sessions.links.push(context);
                 sessions.channels.extend(channels);
             }
@@ -50,13 +49,16 @@ pub(super) fn of(
         let found = self::neighbor(network, domain, neighbor, secrets, lists);
         match found.and_then(|found| twice(found.0.address).map_or(Ok(found), Err)) {
             Ok((context, channels)) => {
-                let (at, _) = wire(domain, neighbor);
-                sessions.extended.extend(at.filter(|_| context.extended_next_hop).map(|it| it.name.clone()));
                 sessions.neighbors.push(context);
                 sessions.channels.extend(channels);
             }
             Err(problem) => fail(neighbor.origin, problem),
         }
+    }
+    let by_links = sessions.links.iter().map(|it| it.extended_next_hop);
+    if by_links.chain(sessions.neighbors.iter().map(|it| it.extended_next_hop)).any(|it| it) {
+        let links = network.links_of(&domain.name).map(|(_, own, _)| own.interface.clone());
+        sessions.extended = links.chain(domain.interfaces.iter().map(|it| it.name.clone())).collect();
     }
     sessions
 }

@@ -2,7 +2,7 @@
 
 use super::counters;
 use super::matches::{Direction, keyword, mark, matches, named, named_if_any, session};
-use crate::model::{Domain, Family, Interface, Network};
+use crate::model::{DaemonKind, Domain, Family, Interface, Network};
 use crate::policy::{self, InterfacePolicy, Reason};
 use crate::render::context::{NftInterface, NftInterfaceFamily, NftSet};
 
@@ -53,6 +53,7 @@ pub(super) fn interface(
         interface: interface.name.clone(),
         outside: interface.outside,
         source_check: interface.source_check,
+        zebra: domain.daemon == DaemonKind::Frr,
         not_to: domain
             .interfaces
             .iter()
