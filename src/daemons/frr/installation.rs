@@ -31,6 +31,8 @@ const DIRECTORIES: [&str; 7] = [
 ];
 /// The oldest FRR whose commands have all that is generated.
 const AT_LEAST: [u32; 3] = [8, 4, 0];
+/// The first version that is configured in another way.
+const BELOW: [u32; 3] = [10, 0, 0];
 /// Whom the daemons become.
 pub const USER: &str = "frr";
 /// The groups that they are in, which they insist on: their own, and that of their sockets.
@@ -65,6 +67,15 @@ pub enum Unusable {
     /// It lacks what our configurations say.
     #[error("{} is FRR {found}, and {}.{} is the oldest that can be used", program.display(), AT_LEAST[0], AT_LEAST[1])]
     TooOld {
+        /// The program.
+        program: PathBuf,
+        /// Its version.
+        found: String,
+    },
+    /// zebra takes most of its configuration from another program, which is not started here: it would never find a way to a
+    /// neighbor. Seen with 10.3.
+    #[error("{} is FRR {found}, and from {}.{} on zebra is configured by mgmtd, which rdsup does not run yet", program.display(), BELOW[0], BELOW[1])]
+    TooNew {
         /// The program.
         program: PathBuf,
         /// Its version.
@@ -110,6 +121,7 @@ impl Unusable {
             Self::Missing => "apt install frr, or set daemon = \"bird\" in the domain",
             Self::Foreign { .. } => "remove that program, or apt install frr",
             Self::TooOld { .. } => "apt install frr from a newer release, or set daemon = \"bird\" in the domain",
+            Self::TooNew { .. } => "install FRR 8.4 to 9.1, or set daemon = \"bird\" in the domain",
             Self::TwoVersions { .. } | Self::NoVtysh => "apt install --reinstall frr",
             Self::NoUser | Self::NoGroup(_) => "apt install --reinstall frr, which makes the user frr and its groups",
             Self::NotMapped(_) => "rdsup lab FILE, which gives FRR what it needs; or run it as root of the machine",
@@ -213,7 +225,14 @@ fn judge(program: &Path, said: &str) -> Result<String, Unusable> {
         return Err(Unusable::Foreign { program: program.to_owned(), said });
     };
     let found = found.to_owned();
-    if numbers < AT_LEAST { Err(Unusable::TooOld { program: program.to_owned(), found }) } else { Ok(found) }
+    let program = program.to_owned();
+    if numbers < AT_LEAST {
+        Err(Unusable::TooOld { program, found })
+    } else if numbers >= BELOW {
+        Err(Unusable::TooNew { program, found })
+    } else {
+        Ok(found)
+    }
 }
 
 async fn run(program: &Path, args: &[&str]) -> Result<String, DaemonError> {
@@ -267,18 +286,21 @@ mod tests {
             ),
             ("bgpd version 8.4\n", "8.4"),
             ("bgpd version 9.1-dev-g0123abc\n", "9.1-dev-g0123abc"),
-            ("bgpd version 10.0.1\n", "10.0.1"),
-            ("bgpd version 10.2~rc1\n", "10.2~rc1"),
+            ("bgpd version 9.0~rc1\n", "9.0~rc1"),
             ("FRRouting 9.1 (host)\n", "9.1"),
-            ("FRRouting 10.1.2 (host) on Linux(6.1.0)\n", "10.1.2"),
+            ("FRRouting 8.5.4 (host) on Linux(6.1.0)\n", "8.5.4"),
         ] {
             assert_eq!(judged(said), Ok(version.to_owned()), "{said}");
         }
     }
 
     #[test]
-    fn what_is_too_old_or_not_frr_is_told_with_what_it_says() {
+    fn what_is_too_old_too_new_or_not_frr_is_told_with_what_it_says() {
         let said = |answer: &str| judged(answer).expect_err("it cannot be used").to_string();
+        assert_eq!(
+            said("bgpd version 10.3\nCopyright\n"),
+            "/usr/lib/frr/bgpd is FRR 10.3, and from 10.0 on zebra is configured by mgmtd, which rdsup does not run yet"
+        );
         assert_eq!(
             said("bgpd version 8.3.1\n"),
             "/usr/lib/frr/bgpd is FRR 8.3.1, and 8.4 is the oldest that can be used"
