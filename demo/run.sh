@@ -22,10 +22,14 @@ machine() {
     echo "files:" && find /run/rdsup /var/lib/rdsup -maxdepth 1 2>/dev/null || true
 }
 
-# hostile runs FRR where there is one.
+# hostile runs FRR where there is one that can be used.
 if [ -x /usr/lib/frr/bgpd ]; then
     sed 's/^# \(daemon = "frr"\)/\1/' "$file" >"$work/demo.toml"
-    file=$work/demo.toml
+    if "$RDSUP" lab "$work/demo.toml" -- true >"$work/frr" 2>&1; then
+        file=$work/demo.toml
+    else
+        say "hostile runs BIRD, because FRR cannot be used here" && cat "$work/frr"
+    fi
 fi
 export RDSUP_CONFIG=$file
 
