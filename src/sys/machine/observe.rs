@@ -71,7 +71,7 @@ impl Machine {
         let is_domain = |name: &DomainName| {
             let directory = self.domain_dir(name);
             // One that holds nothing was made a moment before its maker died.
-            records::SIGNS.iter().any(|file| directory.join(file).exists())
+            records::is_of_domain(&directory)
                 || (self.layout.log().parent() != Some(&directory)
                     && std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none()))
         };

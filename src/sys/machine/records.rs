@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
-use crate::model::{DaemonName, DomainName, InterfaceName};
+use crate::model::{DaemonName, DomainName, InterfaceName, Program};
+use crate::plan::Layout;
 use crate::sys::process::ProcessRecord;
 use crate::sys::{SysError, fault, files};
 
@@ -45,23 +46,28 @@ pub fn digest(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A directory in the run directory with one of these is a domain's.
-pub(super) const SIGNS: [&str; 11] = [
-    NAMESPACE,
-    FILTER,
-    FILTER_LOADED,
-    "bird.json",
-    "zebra.json",
-    "bgpd.json",
-    "bird.conf.loaded",
-    "bgpd.conf.loaded",
-    "bird.conf",
-    "bgpd.conf",
-    "zebra.conf",
-];
 pub(super) const NAMESPACE: &str = "namespace";
 pub(super) const FILTER: &str = "rdsup.nft";
 pub(super) const FILTER_LOADED: &str = "rdsup.nft.loaded";
+
+/// Whether a directory in the run directory is a domain's: it has a file that is made for one.
+pub(super) fn is_of_domain(directory: &Path) -> bool {
+    let of_programs = Program::ALL.into_iter().flat_map(|program| {
+        [process_record(directory, program), config_record(directory, program), Layout::config_in(directory, program)]
+    });
+    let of_all = [NAMESPACE, FILTER, FILTER_LOADED].map(|file| directory.join(file));
+    of_all.into_iter().chain(of_programs).any(|file| file.exists())
+}
+
+/// Which process a program is, in its domain's directory.
+fn process_record(directory: &Path, program: Program) -> PathBuf {
+    directory.join(format!("{}.json", program.as_str()))
+}
+
+/// The configuration text that a program has read, beside the one that it should have read.
+fn config_record(directory: &Path, program: Program) -> PathBuf {
+    Layout::config_in(directory, program).with_extension("conf.loaded")
+}
 
 /// A note, or `None` if there is none that can be read: a truncated one is as good as none.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -106,12 +112,11 @@ impl Machine {
     }
 
     fn daemon_record(&self, name: &DaemonName) -> PathBuf {
-        self.domain_dir(&name.domain).join(format!("{}.json", name.program.as_str()))
+        process_record(&self.domain_dir(&name.domain), name.program)
     }
 
-    /// The configuration text that a program of a daemon has read is kept beside the one that it should have read.
     fn loaded_record(&self, name: &DaemonName) -> PathBuf {
-        self.domain_dir(&name.domain).join(format!("{}.conf.loaded", name.program.as_str()))
+        config_record(&self.domain_dir(&name.domain), name.program)
     }
 
     /// Remembers the configuration text that a program of a daemon has read, with a digest before it: a part of it would have
