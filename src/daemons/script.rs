@@ -1,5 +1,6 @@
 //! Several commands of a daemon's own: a line each, on one connection, until one fails.
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::query::{QueryError, one_line};
@@ -31,6 +32,12 @@ pub struct LineAnswer {
     pub error: bool,
 }
 
+/// One connection, or several, on which commands of a daemon's own are typed.
+pub(super) trait Typing: Send {
+    /// What is said to a command, and whether it is an error.
+    fn ask<'a>(&'a mut self, command: &'a str) -> BoxFuture<'a, Result<(String, bool), DaemonError>>;
+}
+
 impl Script {
     /// Reads a text. Nothing of it is sent unless every line can be. Empty lines and comments, as both daemons write them, are
     /// left out.
@@ -45,6 +52,20 @@ impl Script {
             lines.push(Line { number, command: command.to_owned() });
         }
         if lines.is_empty() { Err(QueryError::Empty) } else { Ok(Self(lines)) }
+    }
+
+    /// Asks each command until one fails.
+    pub(super) async fn run(&self, typing: &mut dyn Typing) -> Vec<LineAnswer> {
+        let mut answers = Vec::new();
+        for line in &self.0 {
+            let answer = line.answered(typing.ask(&line.command).await);
+            let failed = answer.error;
+            answers.push(answer);
+            if failed {
+                break;
+            }
+        }
+        answers
     }
 
     /// Its commands.

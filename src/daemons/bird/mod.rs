@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use self::protocol::{Client, Collector, Reply};
-use super::script::{LineAnswer, Script};
+use super::script::Typing;
 use super::show::called;
 use super::{
     Access, Answer, CheckError, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target,
@@ -129,10 +129,10 @@ async fn ask(client: &mut Client, query: &Query, peers: &Peers) -> Result<Answer
     let bgp_only = "where source = RTS_BGP || proto ~ \"originated*\"";
     Ok(match query {
         Query::Verbatim(command) => {
-            let reply = client.ask(command).await?;
-            Answer::Text { text: reply.text(), error: reply.is_error() }
+            let (text, error) = Typing::ask(client, command).await?;
+            Answer::Text { text, error }
         }
-        Query::Script(script) => Answer::Script(several(client, script).await),
+        Query::Script(script) => Answer::Script(script.run(client).await),
         Query::Bgp(target) => Answer::Bgp(routes(client, *target, bgp_only).await?),
         Query::Route(target) => Answer::Routes(routes(client, *target, "").await?),
         Query::Summary => Answer::Summary(sessions(client, peers).await?),
@@ -143,18 +143,14 @@ async fn ask(client: &mut Client, query: &Query, peers: &Peers) -> Result<Answer
     })
 }
 
-async fn several(client: &mut Client, script: &Script) -> Vec<LineAnswer> {
-    let mut answers = Vec::new();
-    for line in script.lines() {
-        let reply = client.ask(&line.command).await;
-        let answer = line.answered(reply.map(|reply| (reply.text(), reply.is_error())));
-        let failed = answer.error;
-        answers.push(answer);
-        if failed {
-            break;
+impl Typing for Client {
+    fn ask<'a>(&'a mut self, command: &'a str) -> BoxFuture<'a, Result<(String, bool), DaemonError>> {
+        async move {
+            let reply = Self::ask(self, command).await?;
+            Ok((reply.text(), reply.is_error()))
         }
+        .boxed()
     }
-    answers
 }
 
 async fn sessions(client: &mut Client, peers: &Peers) -> Result<Vec<Session>, DaemonError> {

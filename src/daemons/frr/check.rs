@@ -18,8 +18,9 @@ use crate::sys::process::{MountPlan, Spawn};
 
 /// How long a check may take. Prefix lists take quadratic time in FRR: 1000 entries of one name with `le` take 22 s.
 const WITHIN: Duration = Duration::from_mins(2);
-const DRY_RUN: [&str; 8] = ["-C", "-S", "-p", "0", "-P", "0", "-f", "/dev/stdin"];
-const OF_VTYSH: [&str; 3] = ["-C", "-f", "/dev/stdin"];
+/// Has bgpd read the file that comes next, and nothing else.
+pub(super) const DRY_RUN: [&str; 7] = ["-C", "-S", "-p", "0", "-P", "0", "-f"];
+const OF_VTYSH: [&str; 2] = ["-C", "-f"];
 
 /// Finds the first complaint in what a checker says.
 type Complaint = fn(&str) -> Option<CheckError>;
@@ -35,7 +36,7 @@ pub(super) async fn check(installation: &Installation, program: Program, text: &
         }
     };
     let failed = |words: String| DaemonError::Run { program: program.clone(), words };
-    let mut checker = Spawn::new(&program).args(arguments).args(modules).stdin(text);
+    let mut checker = Spawn::new(&program).args(modules).args(arguments).arg("/dev/stdin").stdin(text);
     // It makes a directory for itself in /var/tmp and leaves it there.
     if privilege::require().is_ok() {
         checker = checker.mounts(MountPlan::scratch(SCRATCH).map_err(|error| failed(error.to_string()))?);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, Group, User, access, getgrouplist};
 
 use super::super::{DaemonError, said};
+use super::check::DRY_RUN;
 use super::programs::LOAD_RPKI;
 use crate::sys::files;
 use crate::sys::process::{self, Spawn};
@@ -184,8 +185,7 @@ impl Installation {
     /// Whether bgpd can ask RPKI caches, which takes a module that may be in a package of its own.
     pub async fn has_rpki(&self) -> Result<(), DaemonError> {
         let program = self.home.join("bgpd");
-        let said =
-            run(&program, &[LOAD_RPKI[0], LOAD_RPKI[1], "-C", "-S", "-p", "0", "-P", "0", "-f", "/dev/null"]).await?;
+        let said = run(&program, &[&LOAD_RPKI[..], &DRY_RUN, &["/dev/null"]].concat()).await?;
         lacks_module(&said).map_or(Ok(()), |lacking| Err(lacking.into()))
     }
 }

@@ -25,7 +25,7 @@ use self::programs::Sockets;
 use self::vty::Client;
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
 use crate::model::{DaemonKind, Family, Program};
-use crate::sys::clock;
+use crate::sys::clock::second_in_progress;
 
 /// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,7 +45,8 @@ impl RoutingDaemon for Frr {
     }
 
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
-        programs::command(&installation::home()?, program, place, recovering, programs::modules(place))
+        let modules: &[&str] = if program == Program::Bgpd { programs::modules(place) } else { &[] };
+        programs::command(&installation::home()?, program, place, recovering, modules)
     }
 
     fn scratch(&self) -> Option<&'static Path> {
@@ -100,10 +101,7 @@ impl RoutingDaemon for Frr {
             let mut bgpd = Client::connect(&place.socket, PATIENCE).await?;
             bgpd.enable().await?;
             for command in ["configure terminal", AWAIT_NEIGHBORS, "end"] {
-                let reply = bgpd.ask(command).await?;
-                if !reply.is_applied() {
-                    return Err(DaemonError::Refused(format!("bgpd refused {command:?}: {}", reply.words())));
-                }
+                bgpd.apply("bgpd", command).await?;
             }
             Ok(())
         }
@@ -170,11 +168,11 @@ impl RoutingDaemon for Frr {
 }
 
 async fn sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Session>, DaemonError> {
-    let mut now = now();
+    let mut now = second_in_progress();
     loop {
         let reply = bgpd.ask("show bgp neighbors json").await?;
         // Whether bgpd answered before or after a second was over cannot be told.
-        let asked = std::mem::replace(&mut now, self::now());
+        let asked = std::mem::replace(&mut now, second_in_progress());
         if asked == now {
             return show::sessions(&reply.text, peers, now).ok_or_else(|| DaemonError::Refused(reply.words()));
         }
@@ -206,7 +204,10 @@ async fn routes(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Res
         let words = if family == Family::Ipv4 { "show ip route" } else { "show ipv6 route" };
         let command = target.map_or_else(|| format!("{words} json"), |target| format!("{words} {target} json"));
         let reply = zebra.ask(&command).await?;
-        found.extend(table::zebra(&reply.text, &sessions, now()).ok_or_else(|| DaemonError::Refused(reply.words()))?);
+        found.extend(
+            table::zebra(&reply.text, &sessions, second_in_progress())
+                .ok_or_else(|| DaemonError::Refused(reply.words()))?,
+        );
     }
     Ok(found)
 }
@@ -217,11 +218,6 @@ fn families(target: Option<Target>) -> Vec<Family> {
         Some(Target::Prefix(prefix)) => vec![Family::of(prefix.addr())],
         Some(Target::Address(address)) => vec![Family::of(address)],
     }
-}
-
-/// The second from which a daemon counts back when it says how long ago something was.
-fn now() -> i64 {
-    clock::second_in_progress()
 }
 
 /// Has zebra write the routes of BGP again.
@@ -248,10 +244,7 @@ async fn resync(socket: &Path) -> Result<(), DaemonError> {
         }
     }
     for command in &commands {
-        let reply = zebra.ask(command).await?;
-        if !reply.is_applied() {
-            return Err(DaemonError::Refused(format!("zebra refused {command:?}: {}", reply.words())));
-        }
+        zebra.apply("zebra", command).await?;
     }
     Ok(())
 }

@@ -71,9 +71,7 @@ pub(super) fn command(
         args.extend(["-s".into(), NETLINK_BUFFER.into(), REPLACE_AT_ONCE.into()]);
         args.extend(recovering.then(|| KEEP_ROUTES.into()));
     }
-    if program == Program::Bgpd {
-        args.extend(modules.iter().map(Into::into));
-    }
+    args.extend(modules.iter().map(Into::into));
     Ok(Command { program: home.join(name), args })
 }
 

@@ -199,11 +199,6 @@ impl Configuring {
     }
 
     async fn do_(&mut self, command: &str) -> Result<(), DaemonError> {
-        let reply = self.daemon.ask(command).await?;
-        if reply.is_applied() {
-            return Ok(());
-        }
-        let command = command.split(" password ").next().unwrap_or_default();
-        Err(DaemonError::Refused(format!("{} refused {command:?}: {}", self.name, reply.words())))
+        self.daemon.apply(self.name, command).await
     }
 }

@@ -6,10 +6,13 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use super::PATIENCE;
 use super::programs::Sockets;
 use super::vty::{Client, Outcome, Reply};
-use crate::daemons::script::{LineAnswer, Script};
+use crate::daemons::script::{LineAnswer, Script, Typing};
 use crate::daemons::{Access, Answer, DaemonError};
 use crate::model::Program;
 
@@ -26,7 +29,7 @@ pub(super) async fn one(sockets: &Sockets, command: &str, access: Access) -> Res
     if begins_configuring(named(command).1) {
         return error("a configuration is several lines, which go together: rdsup ctl --help has an example");
     }
-    let (text, error) = Typing::new(sockets, access, PATIENCE).ask(command).await?;
+    let (text, error) = Vtys::new(sockets, access, PATIENCE).ask(command).await?;
     Ok(Answer::Text { text, error })
 }
 
@@ -36,21 +39,11 @@ pub(super) async fn several(sockets: &Sockets, script: &Script, access: Access) 
     if let Some(line) = script.lines().iter().find(|line| denied(&line.command)) {
         return vec![line.answered(Ok((DENIED.to_owned(), true)))];
     }
-    let mut typing = Typing::new(sockets, access, LINE_WITHIN);
-    let mut answers = Vec::new();
-    for line in script.lines() {
-        let answer = line.answered(typing.ask(&line.command).await);
-        let failed = answer.error;
-        answers.push(answer);
-        if failed {
-            break;
-        }
-    }
-    answers
+    script.run(&mut Vtys::new(sockets, access, LINE_WITHIN)).await
 }
 
 /// The connections of one who types.
-struct Typing<'a> {
+struct Vtys<'a> {
     sockets: &'a Sockets,
     access: Access,
     patience: Duration,
@@ -60,36 +53,9 @@ struct Typing<'a> {
     configured: Option<Program>,
 }
 
-impl<'a> Typing<'a> {
+impl<'a> Vtys<'a> {
     fn new(sockets: &'a Sockets, access: Access, patience: Duration) -> Self {
         Self { sockets, access, patience, bgpd: None, zebra: None, configured: None }
-    }
-
-    /// What is said, and whether it is an error.
-    async fn ask(&mut self, command: &str) -> Result<(String, bool), DaemonError> {
-        let (only, command) = match self.configured {
-            // `zebra nexthop …` is a command of a configuration.
-            Some(program) => (Some(program), command),
-            None => named(command),
-        };
-        let reply = self.send(only.unwrap_or(Program::Bgpd), command).await?;
-        // Nothing was done by a command that a daemon does not know, so that the other may be asked.
-        let reply = if reply.outcome == Outcome::Unknown && only.is_none() {
-            let other = self.send(Program::Zebra, command).await?;
-            if other.outcome == Outcome::Unknown { reply } else { other }
-        } else {
-            reply
-        };
-        let is_well = match self.configured {
-            Some(_) if !asks(command) => reply.is_applied(),
-            _ => reply.outcome == Outcome::Success,
-        };
-        if command == "end" && is_well {
-            self.configured = None;
-        }
-        let text =
-            if is_well || !reply.text.trim().is_empty() { reply.text.trim_end().to_owned() } else { reply.words() };
-        Ok((text, !is_well))
     }
 
     async fn send(&mut self, program: Program, command: &str) -> Result<Reply, DaemonError> {
@@ -111,6 +77,37 @@ impl<'a> Typing<'a> {
             self.configured = Some(program);
         }
         Ok(reply)
+    }
+}
+
+impl Typing for Vtys<'_> {
+    fn ask<'a>(&'a mut self, command: &'a str) -> BoxFuture<'a, Result<(String, bool), DaemonError>> {
+        async move {
+            let (only, command) = match self.configured {
+                // `zebra nexthop …` is a command of a configuration.
+                Some(program) => (Some(program), command),
+                None => named(command),
+            };
+            let reply = self.send(only.unwrap_or(Program::Bgpd), command).await?;
+            // Nothing was done by a command that a daemon does not know, so that the other may be asked.
+            let reply = if reply.outcome == Outcome::Unknown && only.is_none() {
+                let other = self.send(Program::Zebra, command).await?;
+                if other.outcome == Outcome::Unknown { reply } else { other }
+            } else {
+                reply
+            };
+            let is_well = match self.configured {
+                Some(_) if !asks(command) => reply.is_applied(),
+                _ => reply.outcome == Outcome::Success,
+            };
+            if command == "end" && is_well {
+                self.configured = None;
+            }
+            let text =
+                if is_well || !reply.text.trim().is_empty() { reply.text.trim_end().to_owned() } else { reply.words() };
+            Ok((text, !is_well))
+        }
+        .boxed()
     }
 }
 

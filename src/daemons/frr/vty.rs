@@ -168,6 +168,16 @@ impl Client {
         }
     }
 
+    /// Sends a command of a configuration; whatever is said to it is a refusal by `who`.
+    pub async fn apply(&mut self, who: &str, command: &str) -> Result<(), DaemonError> {
+        let reply = self.ask(command).await?;
+        if reply.is_applied() {
+            return Ok(());
+        }
+        let command = command.split(" password ").next().unwrap_or_default();
+        Err(DaemonError::Refused(format!("{who} refused {command:?}: {}", reply.words())))
+    }
+
     fn no_answer(&self) -> DaemonError {
         DaemonError::NoAnswer { socket: self.socket.clone(), after: self.patience }
     }
