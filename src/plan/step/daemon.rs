@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::Word;
 use crate::model::{DaemonKind, Program};
+use crate::plan::Layout;
 
 fn word(path: &Path) -> String {
     Word(path.to_string_lossy()).to_string()
 }
 
-fn directory(socket: &Path) -> &Path {
-    socket.parent().unwrap_or(Path::new("/"))
+fn directory(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("/"))
 }
 
 /// `inside` leads into the namespace.
@@ -21,7 +22,7 @@ pub(super) fn start(kind: DaemonKind, inside: &str, config: &Path, socket: &Path
             let beside = |name: &str| word(&directory(socket).join(name));
             let line = |program: &Program| {
                 let name = program.as_str();
-                let config = word(&config.with_file_name(format!("{name}.conf")));
+                let config = word(&Layout::config_in(directory(config), *program));
                 let (pid, zserv) = (beside(&format!("{name}.pid")), beside("zserv.api"));
                 format!("{inside}/usr/lib/frr/{name} -f {config} --vty_socket {sockets} -z {zserv} -i {pid}")
             };
@@ -35,7 +36,7 @@ pub(super) fn reload(kind: DaemonKind, socket: &Path) -> String {
     match kind {
         // No tool of FRR's does it so that a filter is never missing.
         DaemonKind::Frr => {
-            let config = directory(socket).parent().unwrap_or(Path::new("/")).join("bgpd.conf");
+            let config = Layout::config_in(directory(directory(socket)), Program::Bgpd);
             let sockets = word(directory(socket));
             let what = format!("what differs in {} and zebra.conf", word(&config));
             format!("vtysh --vty_socket {sockets} -c 'configure terminal' -c …    # {what}")

@@ -126,10 +126,8 @@ impl Processes {
     /// Notes which process runs, for the next supervisor.
     pub(super) fn remember(&self, name: &DaemonName) {
         let Some(process) = self.entries.get(name).and_then(|entry| entry.process.as_ref()) else { return };
-        let noted = || -> Result<(), Box<dyn std::error::Error>> {
-            self.machine.record_daemon(name, &process.record()?)?;
-            Ok(())
-        };
+        let noted =
+            || -> Result<(), Box<dyn std::error::Error>> { Ok(self.machine.record_daemon(name, &process.record()?)?) };
         if let Err(error) = noted()
             && process.is_running()
         {

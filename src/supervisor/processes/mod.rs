@@ -172,14 +172,8 @@ impl Processes {
 
     /// Of a daemon that was taken over in part only, the rest begins again with what is missing.
     pub fn reunite(&mut self, domain: &DomainName) {
-        let missing: Vec<DaemonName> = self
-            .speaker(domain)
-            .map(|(_, entry)| entry.daemon.kind().programs())
-            .unwrap_or_default()
-            .iter()
-            .map(|program| DaemonName::new(domain, *program))
-            .filter(|name| !self.has_process(name))
-            .collect();
+        let Some(kind) = self.speaker(domain).map(|(_, entry)| entry.daemon.kind()) else { return };
+        let missing: Vec<DaemonName> = self.missing(domain, kind).collect();
         for name in missing {
             self.fell(&name, true);
         }
@@ -244,9 +238,13 @@ impl Processes {
 
     /// Whether some of the programs of a daemon have a process now, and some have none.
     pub fn has_part(&self, domain: &DomainName, kind: DaemonKind) -> bool {
+        (1..kind.programs().len()).contains(&self.missing(domain, kind).count())
+    }
+
+    /// The programs of a daemon that have no process now.
+    fn missing(&self, domain: &DomainName, kind: DaemonKind) -> impl Iterator<Item = DaemonName> {
         let programs = kind.programs().iter().map(|program| DaemonName::new(domain, *program));
-        let (there, missing): (Vec<_>, Vec<_>) = programs.partition(|name| self.has_process(name));
-        !there.is_empty() && !missing.is_empty()
+        programs.filter(|name| !self.has_process(name))
     }
 
     /// Whether any program of the domain's daemon has a process now.
