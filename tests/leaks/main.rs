@@ -9,6 +9,7 @@
 )]
 
 mod cases;
+mod daemon;
 mod docs;
 #[path = "../netns/looking.rs"]
 #[allow(dead_code, reason = "the namespace tests use the rest")]

@@ -21,16 +21,27 @@ use crate::setup::{Setup, Tally, Way, World, first_of};
 use crate::topologies;
 use crate::wire::{Answer, Batch, Request};
 
-/// One test for each topology.
+/// One test for each topology with BIRD, and one with FRR at both ends of some sessions and at one end of others.
 pub fn trials() -> Vec<Trial> {
-    let topologies: [fn() -> World; 5] =
-        [topologies::chain, topologies::transit, topologies::triangle, topologies::overlap, topologies::external];
-    topologies
+    let [chain, transit, triangle] = [topologies::chain(), topologies::transit(), topologies::triangle()];
+    let [overlap, external] = [topologies::overlap(), topologies::external()];
+    let worlds = [
+        chain,
+        transit,
+        triangle,
+        overlap,
+        external,
+        chain.with_frr("chain (frr)", &["a", "b", "c"]),
+        transit.with_frr("transit (frr)", &["hub", "z"]),
+        triangle.with_frr("triangle (frr)", &["a", "c"]),
+        overlap.with_frr("overlap (frr)", &["a", "b"]),
+        external.with_frr("external (frr)", &["edge", "inner"]),
+    ];
+    worlds
         .into_iter()
-        .map(|topology| {
-            let world = topology();
+        .map(|world| {
             Trial::test(format!("matrix::{}", world.name), move || {
-                let network = config::read(Path::new("matrix.toml"), world.toml, &mut |_| Err("no file".into()))
+                let network = config::read(Path::new("matrix.toml"), &world.file(), &mut |_| Err("no file".into()))
                     .map_err(|it| it.to_string())?
                     .network;
                 let setup = Setup::start(&world, &[]);

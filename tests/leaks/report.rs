@@ -86,9 +86,10 @@ pub fn print() {
     }
     lines.sort_by(|a, b| (&a.world, &a.case).cmp(&(&b.world, &b.case)));
     let (cases, mutations): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.caught.is_none());
+    let wide = cases.iter().chain(&mutations).map(|line| line.world.len()).max().unwrap_or(10);
     let width = cases.iter().chain(&mutations).map(|line| line.case.len()).max().unwrap_or(10);
     println!(
-        "{:<12} {:<width$} {:>4} {:>9} {:>6} {:>7} {:>7}",
+        "{:<wide$} {:<width$} {:>4} {:>9} {:>6} {:>7} {:>7}",
         "network", "case", "IPv", "forbidden", "leaked", "allowed", "arrived"
     );
     let mut totals = Tally::default();
@@ -96,7 +97,7 @@ pub fn print() {
     for line in &cases {
         let mark = if line.failure.is_some() { "  FAILED" } else { "" };
         println!(
-            "{:<12} {:<width$} {:>4} {:>9} {:>6} {:>7} {:>7}{mark}",
+            "{:<wide$} {:<width$} {:>4} {:>9} {:>6} {:>7} {:>7}{mark}",
             line.world, line.case, line.families, line.forbidden, line.leaked, line.allowed, line.arrived
         );
         totals.forbidden += line.forbidden;
@@ -105,10 +106,10 @@ pub fn print() {
         totals.arrived += line.arrived;
         *worlds.entry(&line.world).or_default() += 1;
     }
-    println!("\n{:<12} {:<width$} {:>6}", "network", "protection switched off", "caught");
+    println!("\n{:<wide$} {:<width$} {:>6}", "network", "protection switched off", "caught");
     for line in &mutations {
         let caught = if line.caught == Some(true) { "yes" } else { "NO" };
-        println!("{:<12} {:<width$} {caught:>6}", line.world, line.case);
+        println!("{:<wide$} {:<width$} {caught:>6}", line.world, line.case);
     }
     let caught = mutations.iter().filter(|line| line.caught == Some(true)).count();
     let failed = cases.iter().filter(|line| line.failure.is_some()).count();

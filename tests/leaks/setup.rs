@@ -48,7 +48,10 @@ pub struct Edit {
 #[derive(Clone, Copy, Debug)]
 pub struct World {
     pub name: &'static str,
+    /// The configuration file, for BIRD; see [`World::file`].
     pub toml: &'static str,
+    /// The domains that FRR routes instead.
+    pub frr: &'static [&'static str],
     /// A shell script before the start: interfaces, namespaces of hosts.
     pub before: &'static str,
     /// A shell script after the start, when the supervisor is gone.
@@ -59,6 +62,22 @@ pub struct World {
     pub waits: bool,
     /// Routes that must have been learned: domain and prefix.
     pub learned: &'static [(&'static str, &'static str)],
+}
+
+impl World {
+    /// The same network with FRR in these domains.
+    pub const fn with_frr(self, name: &'static str, domains: &'static [&'static str]) -> Self {
+        Self { name, frr: domains, ..self }
+    }
+
+    /// The configuration file.
+    pub fn file(&self) -> String {
+        self.frr.iter().fold(self.toml.to_owned(), |text, domain| {
+            let head = format!("[domain.{domain}]\n");
+            assert!(text.contains(&head), "{} has no domain {domain}", self.name);
+            text.replace(&head, &format!("{head}daemon = \"frr\"\n"))
+        })
+    }
 }
 
 /// A way into a namespace: from an interface of the sender to one of the receiver.
@@ -112,6 +131,7 @@ pub struct Tally {
 /// A network that runs.
 pub struct Setup {
     pub machine: Machine,
+    pub world: Option<World>,
     worker: RefCell<Worker>,
     pub tally: RefCell<Tally>,
 }
@@ -135,9 +155,9 @@ impl Drop for Worker {
 /// The machine for a network, with the changed templates in place.
 pub fn machine(world: &World, edits: &[Edit]) -> Machine {
     if edits.is_empty() {
-        return Machine::new(world.toml);
+        return Machine::new(&world.file());
     }
-    let machine = Machine::new(&format!("[rdsup]\ntemplates = \"/srv/machine/templates\"\n{}", world.toml));
+    let machine = Machine::new(&format!("[rdsup]\ntemplates = \"/srv/machine/templates\"\n{}", world.file()));
     let mut changed: HashMap<&str, String> = HashMap::new();
     for edit in edits {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(edit.file);
@@ -170,7 +190,12 @@ impl Setup {
         }
         machine.unattended();
         machine.sh(world.after);
-        Self::of(machine, world.namespaces)
+        Self { world: Some(*world), ..Self::of(machine, world.namespaces) }
+    }
+
+    /// The name of its network.
+    pub fn name(&self) -> &'static str {
+        self.world.map_or("", |world| world.name)
     }
 
     /// Puts a worker into a machine.
@@ -182,7 +207,7 @@ impl Setup {
         let random = std::fs::read_to_string("/proc/sys/kernel/random/uuid").expect("procfs is mounted");
         let next = u64::from_str_radix(&random[..8], 16).expect("a uuid begins with digits") << 24;
         let worker = Worker { child, stdin, stdout, interfaces: HashMap::new(), next };
-        let setup = Self { machine, worker: RefCell::new(worker), tally: RefCell::default() };
+        let setup = Self { machine, world: None, worker: RefCell::new(worker), tally: RefCell::default() };
         setup.open(namespaces);
         setup
     }
@@ -209,6 +234,30 @@ impl Setup {
     pub fn mac(&self, namespace: &str, interface: &str) -> [u8; 6] {
         let key = (namespace.to_owned(), interface.to_owned());
         self.worker.borrow().interfaces.get(&key).unwrap_or_else(|| panic!("no {interface} in {namespace}")).mac
+    }
+
+    /// The link-local addresses of the two ends of a link: of the sender and of the receiver.
+    pub fn ends(&self, way: &Way) -> [String; 2] {
+        [(&way.from, &way.by), (&way.into, &way.at)].map(|(namespace, interface)| {
+            self.address(namespace, interface, "fe80").unwrap_or_else(|| panic!("{interface} has no such address"))
+        })
+    }
+
+    /// The addresses of the two ends of a link between which BGP is spoken, and as what a packet between them is dropped that is
+    /// none of the session: two FRRs speak between addresses that are not link-local.
+    pub fn session(&self, way: &Way) -> ([String; 2], &'static str) {
+        let numbered = [(&way.from, &way.by), (&way.into, &way.at)]
+            .map(|(namespace, interface)| self.address(namespace, interface, "fd72:6473:7570:"));
+        match numbered {
+            [Some(from), Some(into)] => ([from, into], "spoofed"),
+            _ => (self.ends(way), "link_local"),
+        }
+    }
+
+    fn address(&self, namespace: &str, interface: &str, prefix: &str) -> Option<String> {
+        let text = self.machine.line(&format!("ip -n {namespace} -o -6 address show dev {interface}"));
+        let words = text.split_whitespace().filter_map(|word| word.split_once('/'));
+        words.map(|(address, _)| address.to_owned()).find(|address| address.starts_with(prefix))
     }
 
     /// A packet as a frame on its way.

@@ -62,8 +62,10 @@ const INNER: [&str; 2] = ["192.168.0.1", "2001:db8:2::1"];
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("stream::over a link", || finish("stream over a link", &over_a_link())),
-        Trial::test("stream::from outside", || finish("stream from outside", &from_outside())),
+        Trial::test("stream::over a link", || finish("stream over a link", &over_a_link(Kind::Bird))),
+        Trial::test("stream::over a link (frr)", || finish("stream over a link (frr)", &over_a_link(Kind::Frr))),
+        Trial::test("stream::from outside", || finish("stream from outside", &from_outside(Kind::Bird))),
+        Trial::test("stream::from outside (frr)", || finish("stream from outside (frr)", &from_outside(Kind::Frr))),
     ]
 }
 
@@ -72,12 +74,35 @@ fn finish(name: &str, line: &Line) -> Result<(), libtest_mimic::Failed> {
     cases::verdict(std::slice::from_ref(line))
 }
 
-fn policy(port: u16) -> String {
-    TOML.replace("PORT", &port.to_string())
+/// Who routes in both domains.
+#[derive(Clone, Copy)]
+enum Kind {
+    Bird,
+    Frr,
 }
 
-fn machine() -> Machine {
-    let machine = Machine::new(&policy(80));
+impl Kind {
+    fn policy(self, port: u16) -> String {
+        format!("[rdsup]\ndaemon = \"{}\"\n{}", self.name(), TOML.replace("PORT", &port.to_string()))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bird => "bird",
+            Self::Frr => "frr",
+        }
+    }
+
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Bird => &["bird"],
+            Self::Frr => &["bgpd", "zebra"],
+        }
+    }
+}
+
+fn machine(kind: Kind) -> Machine {
+    let machine = Machine::new(&kind.policy(80));
     machine.sh(BEFORE);
     machine
 }
@@ -118,33 +143,48 @@ fn leaks(way: &Way, frames: &[Frame], packets: &[Packet], seen: &[Seen]) -> Vec<
 }
 
 /// Applies one policy after the other.
-fn apply_all(machine: &Machine) {
+fn apply_all(machine: &Machine, kind: Kind) {
     for round in 0..APPLIES {
-        machine.configure(&policy(if round % 2 == 0 { 8080 } else { 80 }));
+        machine.configure(&kind.policy(if round % 2 == 0 { 8080 } else { 80 }));
         machine.rdsup("apply").ok();
     }
 }
 
-/// Kills a daemon and the supervisor, and starts it again.
-fn kill_all(machine: &Machine) {
-    let daemon = machine.bird("edge").expect("a daemon");
-    machine.line(&format!("kill -9 {daemon}"));
-    eventually(SOON, "the daemon is back", || machine.bird("edge").is_some_and(|new| new != daemon));
+/// Kills each program of a daemon and the supervisor, and starts it again.
+fn kill_all(machine: &Machine, kind: Kind) {
+    for program in kind.programs() {
+        let process = machine.program("edge", program).expect("a daemon");
+        machine.line(&format!("kill -9 {process}"));
+        let is_back = || machine.program("edge", program).is_some_and(|new| new != process);
+        eventually(SOON, &format!("{program} is back"), is_back);
+    }
     machine.signal_supervisor("KILL");
     machine.start();
 }
 
-fn line(name: &str, begin: Instant, sent: u64, leaked: &[String], control: Tally, failure: Option<String>) -> Line {
+fn line(
+    kind: Kind,
+    name: &str,
+    begin: Instant,
+    sent: u64,
+    leaked: &[String],
+    control: Tally,
+    failure: Option<String>,
+) -> Line {
     let forbidden = usize::try_from(sent).expect("some thousand packets");
     let tally = Tally { forbidden, leaked: leaked.len(), ipv4: true, ipv6: true, ..control };
     let failure = failure.or_else(|| (!leaked.is_empty()).then(|| crate::setup::first_of(leaked)));
-    Line::new("stream", name, tally, failure, begin.elapsed().as_secs_f64())
+    let world = match kind {
+        Kind::Bird => "stream",
+        Kind::Frr => "stream (frr)",
+    };
+    Line::new(world, name, tally, failure, begin.elapsed().as_secs_f64())
 }
 
 /// While 100 policies are applied, daemon and supervisor die, and the network is stopped.
-fn over_a_link() -> Line {
+fn over_a_link(kind: Kind) -> Line {
     let begin = Instant::now();
-    let machine = machine();
+    let machine = machine(kind);
     machine.start();
     let neighbors = "mac=$(ip -n hosts -o link show dev lan | sed 's/.*link.ether //; s/ .*//')
         for a in 198.51.100.130 2001:db8:1:1::2; do ip -n edge neighbor replace $a lladdr $mac dev lan; done";
@@ -157,8 +197,8 @@ fn over_a_link() -> Line {
     packets.extend([Packet::tcp("203.0.112.9", HOST[0], 25), Packet::tcp("2a00:9::9", EDGE[1], 25)]);
     let frames: Vec<Frame> = packets.iter().map(|packet| setup.frame(&way, packet)).collect();
     streaming(&setup, &frames);
-    apply_all(&setup.machine);
-    kill_all(&setup.machine);
+    apply_all(&setup.machine, kind);
+    kill_all(&setup.machine, kind);
     let (mut sent, mut seen) = streamed(&setup);
     failure = failure.or(setup.admits(&way, &control).err());
     streaming(&setup, &frames);
@@ -168,14 +208,22 @@ fn over_a_link() -> Line {
     seen.extend(last);
     let leaked = leaks(&way, &frames, &packets, &seen);
     let tally = *setup.tally.borrow();
-    line("100 applies, kills and stop, over a link", begin, sent, &leaked, tally, failure.map(|it| it.to_string()))
+    line(
+        kind,
+        "100 applies, kills and stop, over a link",
+        begin,
+        sent,
+        &leaked,
+        tally,
+        failure.map(|it| it.to_string()),
+    )
 }
 
 /// While the network starts, is applied, dies and stops: the interface is there before and after. Sent is also what the host
 /// itself would answer without rdsup; that is not what is looked for.
-fn from_outside() -> Line {
+fn from_outside(kind: Kind) -> Line {
     let begin = Instant::now();
-    let machine = machine();
+    let machine = machine(kind);
     // Before the start only the machine itself is at the other end, which forwards nothing.
     let setup = Setup::of(machine, &["isp", "hosts"]);
     let way = Way::veth("isp", "customer", "edge", "up0");
@@ -200,10 +248,10 @@ fn from_outside() -> Line {
     let mut failure = setup.admits(&way, &control).err();
     streaming(&setup, &frames);
     for port in [8080, 80, 8080] {
-        setup.machine.configure(&policy(port));
+        setup.machine.configure(&kind.policy(port));
         setup.machine.rdsup("apply").ok();
     }
-    kill_all(&setup.machine);
+    kill_all(&setup.machine, kind);
     let (more, last) = streamed(&setup);
     sent += more;
     seen.extend(last);
@@ -217,5 +265,13 @@ fn from_outside() -> Line {
     let leaked = leaks(&way, &frames, &packets, &seen);
     let tally = *setup.tally.borrow();
     assert!(setup.machine.run(&["test", "-e", CONFIG]).status.success(), "the machine is still there");
-    line("start, applies, kills and stop, from outside", begin, sent, &leaked, tally, failure.map(|it| it.to_string()))
+    line(
+        kind,
+        "start, applies, kills and stop, from outside",
+        begin,
+        sent,
+        &leaked,
+        tally,
+        failure.map(|it| it.to_string()),
+    )
 }

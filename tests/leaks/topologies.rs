@@ -77,6 +77,7 @@ fn world(
         before: text(before),
         after: text(after),
         namespaces: leak(namespaces.into_boxed_slice()),
+        frr: &[],
         waits: true,
         learned: leak(learned.to_vec().into_boxed_slice()),
     }

@@ -78,6 +78,7 @@ packets = ["any"]
         ip -n r -4 route replace 198.51.100.0/24 via 198.51.100.130
         ip -n r -6 route add 2001:db8:1::/48 via 2001:db8:1:1::2 metric 1",
     namespaces: &["r", "s", "t", "u", "v", "hosts"],
+    frr: &[],
     waits: true,
     learned: &[("r", "192.168.0.0/16"), ("r", "2001:db8:2::/48"), ("s", "198.51.100.0/24")],
 };
@@ -115,7 +116,7 @@ announce = ["198.51.100.0/24"]
 name     = "isp6"
 address  = "2001:db8:ffff::1"
 asn      = 64510
-routes   = ["::/0", "2a00::/16 le 48"]
+routes   = ["::/0", "2a00::/16 le 48", "11.0.0.0/8"]
 announce = ["2001:db8:1::/48"]
 [[domain.edge.route]]
 to  = "9.9.9.0/24"
@@ -163,6 +164,10 @@ END
         mac=$(ip -n isp -o link show dev customer1 | sed 's/.*link.ether //; s/ .*//')
         for a in 203.0.113.5 2001:db8:fffe::1; do ip -n edge neighbor replace $a lladdr $mac dev up1; done",
     namespaces: &["edge", "inner", "isp", "hosts"],
+    frr: &[],
     waits: true,
     learned: &[("edge", "8.8.8.0/24"), ("edge", "2a00:8::/32"), ("edge", "default")],
 };
+
+/// The same with FRR.
+pub const EDGE_FRR: World = EDGE.with_frr("edge (frr)", &["edge"]);

@@ -1,7 +1,7 @@
 //! What stands behind another protection: that one is off, or does not see the packet.
 
 use super::Case;
-use super::link::{self, FIRST, HOST, R, S, SECOND, s_to_r};
+use super::link::{self, HOST, R, S, s_to_r};
 use super::translated::{self, ALIAS, C, E, ONE, PUBLISHED, both};
 use super::wire::stranger;
 use crate::packet::{ACK, Carries, Kind, Packet, address};
@@ -86,16 +86,17 @@ fn bgp_answer(setup: &Setup) -> Outcome {
             ip netns exec {domain} ss -tnH state established '( dport = 179 )'"
             ))
             .split_whitespace()
-            .find_map(|word| word.starts_with("[fe80").then(|| word.rsplit(':').next()?.parse::<u16>().ok()).flatten())
+            .find_map(|word| word.starts_with("[f").then(|| word.rsplit(':').next()?.parse::<u16>().ok()).flatten())
     };
-    let (way, from, to, port) = match (port("r"), port("s")) {
-        (Some(port), _) => (s_to_r(), FIRST, SECOND, port),
-        (None, Some(port)) => (Way::link("r", "s"), SECOND, FIRST, port),
+    let (way, port) = match (port("r"), port("s")) {
+        (Some(port), _) => (s_to_r(), port),
+        (None, Some(port)) => (Way::link("r", "s"), port),
         (None, None) => return Err(Failure::Dead("there is no session between r and s".into())),
     };
+    let ([from, to], reason) = &setup.session(&way);
     let segment = Packet::new(from, to, Carries::Tcp { from: 179, to: port, flags: ACK });
     let forbidden = [1, 64, 254].map(|hops| segment.clone().hops(hops));
-    setup.drops_as(&way, "link_local", &forbidden, &[segment.hops(255)])
+    setup.drops_as(&way, reason, &forbidden, &[segment.hops(255)])
 }
 
 fn transit(setup: &Setup) -> Outcome {

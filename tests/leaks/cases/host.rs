@@ -36,6 +36,7 @@ packets = ["icmp"]
     after: "mac=$(ip -n hosts -o link show dev lan | sed 's/.*link.ether //; s/ .*//')
         for a in 203.0.113.2 2001:db8:113::2; do ip neighbor replace $a lladdr $mac dev lan; done",
     namespaces: &["machine", "s", "hosts"],
+    frr: &[],
     waits: true,
     learned: &[],
 };

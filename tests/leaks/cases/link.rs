@@ -15,10 +15,6 @@ pub const U: [&str; 2] = ["172.20.5.5", "2001:db8:20::5"];
 /// Addresses of `r` that no policy names.
 pub const UNNAMED: [&str; 2] = ["203.0.113.50", "2001:db8:ff::50"];
 
-/// The link-local addresses of the first and the second end of a link.
-pub const FIRST: &str = "fe80::1";
-pub const SECOND: &str = "fe80::2";
-
 const fn case(name: &'static str, run: fn(&Setup) -> Outcome) -> Case {
     Case { name, world: &HUB, off: &[], run }
 }
@@ -177,22 +173,24 @@ fn martian_destination6(setup: &Setup) -> Outcome {
 }
 
 fn link_local_source(setup: &Setup) -> Outcome {
+    let [first, second] = &setup.ends(&s_to_r());
     let forbidden = [
-        Packet::echo(FIRST, R[1]),
+        Packet::echo(first, R[1]),
         Packet::echo("fe80::99", R[1]),
-        Packet::tcp(FIRST, HOST[1], 80),
+        Packet::tcp(first, HOST[1], 80),
         Packet::udp("febf::1", HOST[1], 53),
-        Packet::echo(FIRST, SECOND),
-        Packet::tcp(FIRST, SECOND, 22).hops(255),
+        Packet::echo(first, second),
+        Packet::tcp(first, second, 22).hops(255),
     ];
     setup.drops_as(&s_to_r(), "link_local", &forbidden, &control())
 }
 
 fn link_local_destination(setup: &Setup) -> Outcome {
+    let [_, second] = &setup.ends(&s_to_r());
     let forbidden = [
-        Packet::echo(S[1], SECOND),
-        Packet::tcp(S[1], SECOND, 179).hops(255),
-        Packet::tcp(S[1], SECOND, 80),
+        Packet::echo(S[1], second),
+        Packet::tcp(S[1], second, 179).hops(255),
+        Packet::tcp(S[1], second, 80),
         Packet::udp(S[1], "fe80::77", 53),
     ];
     setup.drops_as(&s_to_r(), "link_local", &forbidden, &control())

@@ -18,6 +18,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::report::{self, Line};
 use crate::setup::{Edit, Failure, Outcome, Setup, Tally, World};
+use crate::worlds::{EDGE_FRR, HUB};
 
 /// What must not arrive, and the network in which it is tried.
 #[derive(Clone, Copy)]
@@ -45,13 +46,23 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         .chain(sessions::CASES)
 }
 
+/// Networks with FRR in the place of BIRD: in which all cases of the network that is named first are tried too. A link between two
+/// FRRs has other addresses than one with FRR at one end.
+pub const WITH_FRR: [(&str, World); 5] = [
+    ("hub", HUB.with_frr("hub (frr)", &["r", "s"])),
+    ("hub", HUB.with_frr("hub (bird-frr)", &["r"])),
+    ("edge", EDGE_FRR),
+    ("speakers", routes::SPEAKERS.with_frr("speakers (frr)", &["r"])),
+    ("sessions", sessions::SESSIONS.with_frr("sessions (frr)", &["r", "x"])),
+];
+
 /// One test for each network, and one for each case that needs a network of its own.
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let mut worlds: Vec<&'static World> = Vec::new();
     for case in all() {
         if case.off.is_empty() {
-            if !worlds.iter().any(|world| world.name == case.world.name) {
+            if case.world.frr.is_empty() && !worlds.iter().any(|world| world.name == case.world.name) {
                 worlds.push(case.world);
             }
         } else {
@@ -62,11 +73,14 @@ pub fn trials() -> Vec<Trial> {
             }));
         }
     }
-    for world in worlds {
+    let worlds = worlds.into_iter().map(|world| (world.name, *world)).chain(WITH_FRR);
+    for (of, world) in worlds {
         let name = format!("cases::{}", world.name);
         trials.push(Trial::test(name.clone(), move || {
-            let here: Vec<&Case> = all().filter(|it| it.off.is_empty() && it.world.name == world.name).collect();
-            run_all(&name, &Setup::start(world, &[]), &here)
+            // What the kernel refuses by itself it refuses whoever routes.
+            let here = all().filter(|it| it.off.is_empty() && [of, world.name].contains(&it.world.name));
+            let here: Vec<&Case> = here.filter(|it| world.frr.is_empty() || !it.name.starts_with("kernel:")).collect();
+            run_all(&name, &Setup::start(&world, &[]), &here)
         }));
     }
     trials
@@ -78,7 +92,7 @@ fn run_all(test: &str, setup: &Setup, cases: &[&'static Case]) -> Result<(), Fai
         let begin = Instant::now();
         let failure = run(case, setup).err().map(|failure| failure.to_string());
         let tally = setup.tally.take();
-        lines.push(Line::new(case.world.name, case.name, tally, failure, begin.elapsed().as_secs_f64()));
+        lines.push(Line::new(setup.name(), case.name, tally, failure, begin.elapsed().as_secs_f64()));
     }
     report::write(test, &lines);
     verdict(&lines)

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::Case;
+use crate::daemon::Learned;
 use crate::machine::SOON;
 use crate::setup::{Failure, Outcome, Setup, World, until};
+use crate::wire::{Answer, Batch, Place, Request};
 
 /// `r` between `four` and `six`, linked domains with a session over IPv4 and one over IPv6, `third` on a static link, and
 /// the neighbor `isp` on an outside interface. `ExaBGP` plays all but `third`.
@@ -151,6 +153,7 @@ END
         bash /srv/machine/speak isp"#,
     after: "for domain in four six; do birdc -s /run/rdsup/$domain/bird.ctl down >/dev/null; bash /srv/machine/speak $domain; done",
     namespaces: &["r", "four", "six", "third", "isp"],
+    frr: &[],
     waits: true,
     learned: &[("r", "9.200.0.0/24"), ("r", "2a00:ff::/32")],
 };
@@ -175,7 +178,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Waits until every speaker has been heard to the end: routes come in the order of its file.
-fn heard(setup: &Setup) -> Result<String, Failure> {
+fn heard(setup: &Setup) -> Result<Vec<Learned>, Failure> {
     const HONEST: [&str; 8] = [
         "192.168.1.0/24",
         "192.168.250.0/24",
@@ -186,33 +189,23 @@ fn heard(setup: &Setup) -> Result<String, Failure> {
         "2a00:1::/32",
         "2a00:ff::/32",
     ];
-    let mut table = String::new();
+    let mut table = Vec::new();
     until(Duration::from_mins(1), "the honest routes are learned", || {
-        table = setup.machine.birdc("r", "show route");
-        HONEST.iter().all(|prefix| table.contains(&format!("{prefix} ")))
+        table = setup.learned("r");
+        HONEST.iter().all(|prefix| table.iter().any(|it| it.prefix == *prefix))
     })
     .map_err(|dead| {
         let logs = setup.machine.sh("tail -n 5 /srv/machine/*.log");
-        Failure::Dead(format!("{dead}\n{table}\n{logs}"))
+        Failure::Dead(format!("{dead}\n{table:#?}\n{logs}"))
     })?;
     Ok(table)
 }
 
 /// None of these may be in the table, by a session.
 fn absent(setup: &Setup, sessions: &str, prefixes: &[&str]) -> Outcome {
-    let table = heard(setup)?;
-    let mut current = "";
-    let mut learned = Vec::new();
-    for line in table.lines() {
-        let first = line.split_whitespace().next().unwrap_or_default();
-        if !line.starts_with(char::is_whitespace) {
-            current = first;
-        }
-        // Another route to the same prefix may be there: one of ours.
-        if prefixes.contains(&current) && sessions.split(' ').any(|session| line.contains(&format!("[{session} "))) {
-            learned.push(line.to_owned());
-        }
-    }
+    let mut learned = heard(setup)?;
+    // Another route to the same prefix may be there: one of ours.
+    learned.retain(|it| prefixes.contains(&it.prefix.as_str()) && sessions.split(' ').any(|name| it.session == name));
     note(setup, prefixes.len(), learned.len(), 8);
     if learned.is_empty() { Ok(()) } else { Err(Failure::Leak(format!("learned: {learned:#?}"))) }
 }
@@ -282,7 +275,7 @@ fn path(setup: &Setup) -> Outcome {
         ],
     )?;
     // The longest path that is allowed.
-    until(SOON, "a path of 64 is learned", || setup.machine.birdc("r", "show route").contains("192.168.30.0/24"))
+    until(SOON, "a path of 64 is learned", || setup.learned("r").iter().any(|it| it.prefix == "192.168.30.0/24"))
 }
 
 fn next_hop(setup: &Setup) -> Outcome {
@@ -297,30 +290,28 @@ fn labels(setup: &Setup) -> Outcome {
     heard(setup)?;
     let mut leaked = Vec::new();
     for (prefix, own) in [
-        ("192.168.20.0/24", "(65001, 1, 65002)"),
-        ("2001:db8:2:20::/64", "(65001, 1, 65003)"),
+        ("192.168.20.0/24", "65001:1:65002"),
+        ("2001:db8:2:20::/64", "65001:1:65003"),
         ("9.20.0.0/24", ""),
         ("2a00:20::/32", ""),
     ] {
-        let text = setup.machine.birdc("r", &format!("show route all {prefix}"));
-        if !text.contains(prefix) {
-            return Err(Failure::Dead(format!("{prefix} is not learned")));
-        }
-        let text = if own.is_empty() { text } else { text.replace(own, "") };
-        // `(65001, 4, 0)` is what `r` itself says of an outside neighbor.
-        let foreign = ["(65001, 1,", "(65001, 2,"].iter().any(|label| text.contains(label));
-        if foreign || prefix.starts_with("192") && text.contains("(65001, 4,") {
-            leaked.push(text);
-        }
+        let labels = setup.labels("r", prefix).ok_or_else(|| Failure::Dead(format!("{prefix} is not learned")))?;
+        // `65001:4:0` is what `r` itself says of an outside neighbor.
+        let foreign = |label: &&String| {
+            let begins = |kind| label.starts_with(kind);
+            *label != own && (begins("65001:1:") || begins("65001:2:"))
+                || prefix.starts_with("192") && begins("65001:4:")
+        };
+        leaked.extend(labels.iter().filter(foreign).map(|label| format!("{prefix} has {label}")));
     }
     note(setup, 8, leaked.len(), 4);
-    if leaked.is_empty() { Ok(()) } else { Err(Failure::Leak(leaked.concat())) }
+    if leaked.is_empty() { Ok(()) } else { Err(Failure::Leak(format!("{leaked:?}"))) }
 }
 
 /// What `r` tells a session, after its filter.
-fn told(setup: &Setup, protocol: &str, all: &str) -> Result<String, Failure> {
+fn told(setup: &Setup, protocol: &str) -> Result<Vec<String>, Failure> {
     heard(setup)?;
-    Ok(setup.machine.birdc("r", &format!("show route {all} export {protocol}")))
+    Ok(setup.told("r", protocol))
 }
 
 fn third(setup: &Setup) -> Outcome {
@@ -328,11 +319,11 @@ fn third(setup: &Setup) -> Outcome {
         ("rd_four", "198.51.100.0/24", ["10.66.0.0/16", "9.1.0.0/24"]),
         ("rd_six", "2001:db8:1::/48", ["2001:db8:66::/48", "2a00:1::/32"]),
     ] {
-        let text = told(setup, protocol, "")?;
-        if !text.contains(own) {
-            return Err(Failure::Dead(format!("{protocol} is not told {own}: {text}")));
+        let told = told(setup, protocol)?;
+        if !told.iter().any(|it| it == own) {
+            return Err(Failure::Dead(format!("{protocol} is not told {own}: {told:?}")));
         }
-        let leaked: Vec<_> = others.iter().filter(|prefix| text.contains(**prefix)).collect();
+        let leaked: Vec<_> = others.iter().filter(|prefix| told.iter().any(|it| it == *prefix)).collect();
         note(setup, others.len(), leaked.len(), 1);
         if !leaked.is_empty() {
             return Err(Failure::Leak(format!("{protocol} is told {leaked:?}")));
@@ -346,11 +337,11 @@ fn announce(setup: &Setup) -> Outcome {
         ("ext_isp", "198.51.100.0/24", ["10.66.0.0/16", "198.51.100.1/32"]),
         ("ext_isp6", "2001:db8:1::/48", ["2001:db8:66::/48", "2001:db8:2:1::/64"]),
     ] {
-        let text = told(setup, protocol, "")?;
-        if !text.contains(own) {
-            return Err(Failure::Dead(format!("{protocol} is not told {own}: {text}")));
+        let told = told(setup, protocol)?;
+        if !told.iter().any(|it| it == own) {
+            return Err(Failure::Dead(format!("{protocol} is not told {own}: {told:?}")));
         }
-        let leaked: Vec<_> = others.iter().filter(|prefix| text.contains(**prefix)).collect();
+        let leaked: Vec<_> = others.iter().filter(|prefix| told.iter().any(|it| it == *prefix)).collect();
         note(setup, others.len(), leaked.len(), 1);
         if !leaked.is_empty() {
             return Err(Failure::Leak(format!("{protocol} is told {leaked:?}")));
@@ -360,18 +351,36 @@ fn announce(setup: &Setup) -> Outcome {
 }
 
 fn labels_out(setup: &Setup) -> Outcome {
-    let text = told(setup, "ext_isp", "all")?;
-    if !text.contains("192.168.1.0/24") {
-        return Err(Failure::Dead(format!("what came over a link and is in `announce` is not told: {text}")));
+    let told = told(setup, "ext_isp")?;
+    if !told.iter().any(|it| it == "192.168.1.0/24") {
+        return Err(Failure::Dead(format!("what came over a link and is in `announce` is not told: {told:?}")));
     }
-    let leaked = text.matches("(65001,").count();
+    // FRR 8.4 does not show what it adds and deletes on the way out, so it is looked for on the wire, where all is told again.
+    let again = if setup.is_frr("r") {
+        "vtysh --vty_socket /run/rdsup/r/frr --config_dir /run/rdsup/r -c 'clear bgp ipv4 unicast 203.0.113.1 soft out'"
+    } else {
+        "birdc -s /run/rdsup/r/bird.ctl 'reload out ext_isp'"
+    };
+    // The prefix, and the beginnings of the labels of r: of a linked domain with BGP, of a link, of one without BGP.
+    let needles = ["18c0a801", "0000fde900000001", "0000fde900000002", "0000fde900000003", "0000fde900000004"];
+    let needles = needles.map(str::to_owned).to_vec();
+    let asks = setup.machine.spawn(&["bash", "-c", &format!("for round in {{1..4}}; do {again}; sleep 0.2; done")]);
+    let batch = Batch { frames: Vec::new(), awaited: Vec::new(), needles, deadline_ms: 3000, quiet_ms: 1000 };
+    let Answer::Seen { mut found, .. } = setup.ask(&Request::Batch(batch)) else { panic!("another answer") };
+    asks.finish(SOON);
+    found.retain(|(_, namespace, place)| namespace == "r" && *place == Place::Out("up0".into()));
+    if !found.iter().any(|(at, ..)| *at == 0) {
+        return Err(Failure::Dead("192.168.1.0/24 is not told again".into()));
+    }
+    let leaked = found.iter().filter(|(at, ..)| *at > 0).count();
     note(setup, 1, leaked, 1);
-    if leaked == 0 { Ok(()) } else { Err(Failure::Leak(text)) }
+    if leaked == 0 { Ok(()) } else { Err(Failure::Leak(format!("labels are told: {found:?}"))) }
 }
 
 fn kernel(setup: &Setup) -> Outcome {
     heard(setup)?;
-    let text = setup.machine.sh("ip -n r route show proto bird; ip -n r -6 route show proto bird");
+    let daemon = if setup.is_frr("r") { "bgp" } else { "bird" };
+    let text = setup.machine.sh(&format!("ip -n r route show proto {daemon}; ip -n r -6 route show proto {daemon}"));
     if !text.contains("192.168.1.0/24") {
         return Err(Failure::Dead(format!("BGP's routes are not in the kernel: {text}")));
     }

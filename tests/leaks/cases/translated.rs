@@ -92,6 +92,7 @@ packets = ["any"]
         for a in 10.1.1.130 10.1.1.131 2001:db8:1:1::130 2001:db8:1:1::131; do
             ip -n o neighbor replace $a lladdr $mac dev lan; done",
     namespaces: &["o", "c", "d", "e", "w", "hosts"],
+    frr: &[],
     waits: true,
     learned: &[],
 };

@@ -1,7 +1,7 @@
 //! What belongs to the wire itself: errors, neighbor discovery, BGP, interfaces without a name, what leaves.
 
 use super::Case;
-use super::link::{FIRST, HOST, R, S, SECOND, T, UNNAMED, control, pings, s_to_r};
+use super::link::{HOST, R, S, T, UNNAMED, control, pings, s_to_r, u_to_r};
 use crate::packet::{ACK, Carries, PSH, Packet, SYN, quoted};
 use crate::setup::{Edit, Outcome, Setup, Way};
 use crate::worlds::HUB;
@@ -106,11 +106,12 @@ fn redirect(setup: &Setup) -> Outcome {
         forbidden.push(about(&answers[0], S[0], R[0], 5, code, &gateway.octets()));
         forbidden.push(about(&answers[0], "203.0.113.99", R[0], 5, code, &gateway.octets()));
     }
-    for source in [FIRST, S[1]] {
-        let target: std::net::Ipv6Addr = FIRST.parse().expect("an address");
+    let [first, second] = &setup.ends(&s_to_r());
+    for source in [first, S[1]] {
+        let target: std::net::Ipv6Addr = first.parse().expect("an address");
         let destination: std::net::Ipv6Addr = S[1].parse().expect("an address");
         let body = [&[0; 4][..], &target.octets()[..], &destination.octets()[..]].concat();
-        for to in [SECOND, R[1]] {
+        for to in [second, R[1]] {
             let packet = Packet::new(source, to, Carries::Icmp { kind: 137, code: 0, body: body.clone() }).hops(255);
             forbidden.push(packet);
         }
@@ -130,33 +131,45 @@ fn redirect_as_error(setup: &Setup) -> Outcome {
 }
 
 fn router_advertisement(setup: &Setup) -> Outcome {
+    let [first, second] = &setup.ends(&s_to_r());
     let mut forbidden = Vec::new();
-    for to in ["ff02::1", SECOND] {
+    for to in ["ff02::1", second] {
         let body = vec![64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-        forbidden.push(Packet::new(FIRST, to, Carries::Icmp { kind: 134, code: 0, body }).hops(255));
-        forbidden.push(Packet::new(FIRST, to, Carries::Icmp { kind: 133, code: 0, body: vec![0; 4] }).hops(255));
+        forbidden.push(Packet::new(first, to, Carries::Icmp { kind: 134, code: 0, body }).hops(255));
+        forbidden.push(Packet::new(first, to, Carries::Icmp { kind: 133, code: 0, body: vec![0; 4] }).hops(255));
     }
     setup.drops_as(&s_to_r(), "link_local", &forbidden, &control())
 }
 
 fn bgp_hops(setup: &Setup) -> Outcome {
+    let ([first, second], reason) = &setup.session(&s_to_r());
     let forbidden: Vec<_> = [1, 64, 254]
         .iter()
         .flat_map(|hops| {
-            let listening = Packet::tcp(FIRST, SECOND, 179).hops(*hops).with_port(44_000);
+            let listening = Packet::tcp(first, second, 179).hops(*hops).with_port(44_000);
             [listening.clone(), Packet { carries: Carries::Tcp { from: 179, to: 44_001, flags: SYN }, ..listening }]
         })
         .collect();
-    setup.drops_as(&s_to_r(), "link_local", &forbidden, &[Packet::tcp(FIRST, SECOND, 179).hops(255).with_port(44_002)])
+    setup.drops_as(&s_to_r(), reason, &forbidden, &[Packet::tcp(first, second, 179).hops(255).with_port(44_002)])
 }
 
 fn bgp_address(setup: &Setup) -> Outcome {
+    let [first, second] = &setup.ends(&s_to_r());
     let forbidden = [
-        Packet::tcp("fe80::99", SECOND, 179).hops(255),
-        Packet::tcp(FIRST, "fe80::99", 179).hops(255),
-        Packet::tcp(FIRST, "ff02::1", 179).hops(255),
+        Packet::tcp("fe80::99", second, 179).hops(255),
+        Packet::tcp(first, "fe80::99", 179).hops(255),
+        Packet::tcp(first, "ff02::1", 179).hops(255),
     ];
-    setup.drops_as(&s_to_r(), "link_local", &forbidden, &[Packet::tcp(FIRST, SECOND, 179).hops(255).with_port(44_003)])
+    let ([from, to], reason) = &setup.session(&s_to_r());
+    let control = [Packet::tcp(from, to, 179).hops(255).with_port(44_003)];
+    setup.drops_as(&s_to_r(), "link_local", &forbidden, &control)?;
+    if from == first {
+        return Ok(());
+    }
+    // Of a numbered link, whose addresses are link-local to nobody else.
+    let forbidden = [Packet::tcp(S[1], to, 179).hops(255), Packet::tcp(from, R[1], 179).hops(255)];
+    setup.refuses(&s_to_r(), &forbidden, &control)?;
+    setup.drops_as(&s_to_r(), reason, &forbidden[1..], &control)
 }
 
 fn solicitation(source: &str, to: &str, target: &str) -> Packet {
@@ -166,9 +179,10 @@ fn solicitation(source: &str, to: &str, target: &str) -> Packet {
 }
 
 fn discovery_hops(setup: &Setup) -> Outcome {
+    let [first, second] = &setup.ends(&s_to_r());
     let forbidden =
-        [solicitation(FIRST, SECOND, SECOND).hops(254), solicitation(FIRST, "ff02::1:ff00:2", SECOND).hops(64)];
-    setup.drops_as(&s_to_r(), "link_local", &forbidden, &[solicitation(FIRST, SECOND, SECOND)])
+        [solicitation(first, second, second).hops(254), solicitation(first, "ff02::1:ff00:2", second).hops(64)];
+    setup.drops_as(&s_to_r(), "link_local", &forbidden, &[solicitation(first, second, second)])
 }
 
 fn discovery_destination(setup: &Setup) -> Outcome {
@@ -201,15 +215,16 @@ fn resolution(setup: &Setup) -> Outcome {
         // Router, solicited, override: what an advertisement of a router's own address has.
         hex(&[&[0xe0, 0, 0, 0][..], &octets].concat())
     };
+    let [first, second] = &setup.ends(&way);
     let asked = [R[1], UNNAMED[1], "2001:db8:1:1::1"];
     for target in asked {
         let tail = target.parse::<std::net::Ipv6Addr>().expect("an address").octets();
         let group = format!("ff02::1:ff{:02x}:{:02x}{:02x}", tail[13], tail[14], tail[15]);
-        frames.push(setup.frame(&way, &solicitation(FIRST, &group, target)));
+        frames.push(setup.frame(&way, &solicitation(first, &group, target)));
         needles.push(advertised(target));
     }
-    frames.push(setup.frame(&way, &solicitation(FIRST, "ff02::1:ff00:2", SECOND)));
-    needles.push(advertised(SECOND));
+    frames.push(setup.frame(&way, &solicitation(first, "ff02::1:ff00:2", second)));
+    needles.push(advertised(second));
     let own = needles.len() - 1;
     let awaited = Vec::new();
     let batch = Batch { frames, awaited, needles, deadline_ms: 10_000, quiet_ms: 1000 };
@@ -258,8 +273,11 @@ fn interface(setup: &Setup) -> Outcome {
 
 /// A route over a link that policy does not name, as if another program had made it.
 fn egress(setup: &Setup) -> Outcome {
-    setup.machine.sh("ip -n r -4 route replace 203.0.112.0/24 via inet6 fe80::1 dev rd-s
-         ip -n r -6 route replace 2a00:9::/32 via fe80::1 dev rd-s");
+    let [first, _] = setup.ends(&s_to_r());
+    setup.machine.sh(&format!(
+        "ip -n r -4 route replace 203.0.112.0/24 via inet6 {first} dev rd-s
+         ip -n r -6 route replace 2a00:9::/32 via {first} dev rd-s"
+    ));
     let way = Way::veth("hosts", "lan", "r", "lan");
     let forbidden = pings(HOST, ["203.0.112.9", "2a00:9::9"]);
     let before = setup.drops("r");
@@ -275,10 +293,13 @@ fn egress(setup: &Setup) -> Outcome {
 /// `u` itself sends to what it accepts elsewhere.
 fn egress_everything(setup: &Setup) -> Outcome {
     let before = setup.drops("u")["drop.rd-r.egress"];
-    setup.machine.sh("ip -n u -4 route replace 10.77.9.9/32 via inet6 fe80::2 dev rd-r src 172.20.0.1
-        ip -n u -6 route replace 2001:db8:77::9/128 via fe80::2 dev rd-r src 2001:db8:20::1
+    let [_, second] = setup.ends(&u_to_r());
+    setup.machine.sh(&format!(
+        "ip -n u -4 route replace 10.77.9.9/32 via inet6 {second} dev rd-r src 172.20.0.1
+        ip -n u -6 route replace 2001:db8:77::9/128 via {second} dev rd-r src 2001:db8:20::1
         for a in 10.77.9.9 2001:db8:77::9; do ip netns exec u ping -n -c 1 -W 1 -w 1 $a >/dev/null 2>&1 || true; done
-        ip -n u -4 route delete 10.77.9.9/32; ip -n u -6 route delete 2001:db8:77::9/128");
+        ip -n u -4 route delete 10.77.9.9/32; ip -n u -6 route delete 2001:db8:77::9/128"
+    ));
     setup.note(2, 0, 0);
     let rise = setup.drops("u")["drop.rd-r.egress"] - before;
     if rise < 2 {
