@@ -1,10 +1,11 @@
 //! What must not arrive by an interface claimed from the host.
 
 use super::Case;
+use crate::machine::SOON;
 use crate::packet::{ACK, Carries, PSH, Packet, RST, SYN};
 use crate::setup::{Edit, Failure, Outcome, Setup, Way};
-use crate::wire::{Place, Seen};
-use crate::worlds::EDGE;
+use crate::wire::{Answer, Batch, Place, Request, Seen, hex};
+use crate::worlds::{EDGE, EDGE_FRR};
 
 /// Addresses of the domain: on the outside interface, on the second one, on the inside one, and its loopback.
 pub const UP: [&str; 2] = ["203.0.113.2", "2001:db8:ffff::2"];
@@ -64,6 +65,7 @@ pub const CASES: &[Case] = &[
     case("inside: source that is not behind it, IPv4", source_check4),
     case("inside: source that is not behind it, IPv6", source_check6),
     case("masquerade: packet without a conntrack entry", masquerade),
+    Case { name: "router advertisement of zebra", world: &EDGE_FRR, off: &[], run: own_advertisement },
 ];
 
 pub fn up() -> Way {
@@ -408,4 +410,55 @@ fn masquerade(setup: &Setup) -> Outcome {
     } else {
         Err(Failure::Dead(format!("nothing left translated: {sources:?}")))
     }
+}
+
+/// The session with `isp6` takes IPv6 next hops for IPv4. What somebody else announces in the domain's name does leave.
+fn own_advertisement(setup: &Setup) -> Outcome {
+    const SENDER: &str = r#"
+        use Socket qw(:all);
+        socket(my $s, AF_INET6, SOCK_RAW, 58) or die "socket: $!";
+        setsockopt($s, 41, 18, 255) or die "hop limit: $!";
+        my $index = do { local (@ARGV, $/) = "/sys/class/net/up0/ifindex"; <> + 0 };
+        setsockopt($s, 41, 17, pack("i", $index)) or die "interface: $!";
+        my $to = pack_sockaddr_in6(0, inet_pton(AF_INET6, "ff02::1"), $index);
+        send($s, pack("CCnCCnNN", 134, 0, 0, 64, 0, 1800, 0, 7777), 0, $to) or die "send: $!";
+    "#;
+    setup.machine.sh(
+        "ip netns exec edge nft 'table inet tried { counter seen { }; chain c {
+            type filter hook output priority -10; oifname up0 icmpv6 type nd-router-advert @th,48,16 0 counter name seen; }; }'",
+    );
+    let tried = || {
+        let text = setup.machine.line("ip netns exec edge nft list counter inet tried seen");
+        !text.contains("packets 0 ")
+    };
+    // With hop limit 64 and a lifetime of 0, hosts are to give themselves addresses of the wire (RFC 4861, 4.6.2); the last one says
+    // only who sent it.
+    let zebra = ["030440c0".to_owned(), format!("0101{}", hex(&setup.mac("edge", "up0")))];
+    let [first, last] = zebra.map(|option| format!("40000000{}{option}", "00".repeat(8)));
+    let needles = vec![first, last, "4000070800000000".to_owned() + &hex(&7777_u32.to_be_bytes())];
+    // zebra begins anew whenever bgpd asks it to, within a second.
+    let bgpd =
+        "vtysh --vty_socket /run/rdsup/edge/frr --config_dir /run/rdsup/edge -c 'configure terminal' -c 'router bgp'";
+    let capability = "neighbor 2001:db8:ffff::1 capability extended-nexthop";
+    let script = format!(
+        "for round in 1 2; do
+            {bgpd} -c 'no {capability}' -c '{capability}'; sleep 1.2; ip netns exec edge perl -e \"$0\"
+         done"
+    );
+    let asks = setup.machine.spawn(&["bash", "-c", &script, SENDER]);
+    let batch = Batch { frames: Vec::new(), awaited: Vec::new(), needles, deadline_ms: 5000, quiet_ms: 4000 };
+    let Answer::Seen { found, .. } = setup.ask(&Request::Batch(batch)) else { panic!("another answer") };
+    asks.finish(SOON);
+    setup.note(1, 0, 1);
+    let arrived = |which: usize| found.iter().any(|(at, namespace, _)| *at == which && namespace == "isp");
+    if arrived(0) || arrived(1) {
+        return Err(Failure::Leak(format!("zebra has announced a router: {found:?}")));
+    }
+    if !tried() {
+        return Err(Failure::Dead("zebra did not try to announce a router".into()));
+    }
+    if !arrived(2) {
+        return Err(Failure::Dead("what somebody else announces does not leave".into()));
+    }
+    Ok(())
 }
