@@ -74,6 +74,12 @@ impl Setup {
         }
     }
 
+    /// How many updates FRR has had from a session.
+    pub fn updates(&self, domain: &str, session: &str) -> u64 {
+        let neighbor = self.neighbor(domain, session);
+        neighbor.and_then(|(_, it)| it["messageStats"]["updatesRecv"].as_u64()).unwrap_or(0)
+    }
+
     /// The address that routes of a session of FRR have in the kernel.
     pub fn gateway(&self, domain: &str, session: &str) -> String {
         let found = self.neighbor(domain, session).map(|(address, _)| address);

@@ -34,7 +34,8 @@ fn table() -> String {
             Change::Text(edit) => format!("`{}`", edit.file),
             Change::Script(_) => "sysctl".to_owned(),
         };
-        let _ = writeln!(table, "| {} | {place} | {} |", mutation.protection, mutation.case);
+        let cases = [&[mutation.case], mutation.more].concat().join("; ");
+        let _ = writeln!(table, "| {} | {place} | {cases} |", mutation.protection);
     }
     table
 }

@@ -15,8 +15,6 @@ use crate::report::{self, Line};
 use crate::setup::{Setup, Tally, Way};
 use crate::wire::{Answer, Frame, Request, Seen};
 
-/// How many times another policy is applied.
-const APPLIES: usize = 100;
 /// Packets in a second.
 const RATE: u32 = 1000;
 
@@ -93,6 +91,14 @@ impl Kind {
         }
     }
 
+    /// How many times another policy is applied. With FRR, two programs are asked each time what they make of their files.
+    fn applies(self) -> usize {
+        match self {
+            Self::Bird => 100,
+            Self::Frr => 50,
+        }
+    }
+
     fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Bird => &["bird"],
@@ -144,7 +150,7 @@ fn leaks(way: &Way, frames: &[Frame], packets: &[Packet], seen: &[Seen]) -> Vec<
 
 /// Applies one policy after the other.
 fn apply_all(machine: &Machine, kind: Kind) {
-    for round in 0..APPLIES {
+    for round in 0..kind.applies() {
         machine.configure(&kind.policy(if round % 2 == 0 { 8080 } else { 80 }));
         machine.rdsup("apply").ok();
     }
@@ -181,7 +187,7 @@ fn line(
     Line::new(world, name, tally, failure, begin.elapsed().as_secs_f64())
 }
 
-/// While 100 policies are applied, daemon and supervisor die, and the network is stopped.
+/// While 100 policies are applied, with FRR 50, daemon and supervisor die, and the network is stopped.
 fn over_a_link(kind: Kind) -> Line {
     let begin = Instant::now();
     let machine = machine(kind);

@@ -56,6 +56,13 @@ pub const WITH_FRR: [(&str, World); 5] = [
     ("sessions", sessions::SESSIONS.with_frr("sessions (frr)", &["r", "x"])),
 ];
 
+/// The network of a case with FRR.
+pub fn with_frr(case: &Case) -> World {
+    let world = WITH_FRR.iter().find(|(of, world)| [*of, world.name].contains(&case.world.name));
+    // What is only one case's, such as what must be learned, is that case's.
+    world.map_or(*case.world, |(_, world)| World { name: world.name, frr: world.frr, ..*case.world })
+}
+
 /// One test for each network, and one for each case that needs a network of its own.
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -66,11 +73,15 @@ pub fn trials() -> Vec<Trial> {
                 worlds.push(case.world);
             }
         } else {
-            let name = format!("cases::{}::{}", case.world.name, case.name);
-            trials.push(Trial::test(name.clone(), move || {
-                let setup = Setup::start(case.world, case.off);
-                run_all(&name, &setup, &[case])
-            }));
+            // Who speaks BGP has to refuse it too, whoever that is.
+            let speaks = case.name.starts_with("sessions:");
+            for world in [Some(*case.world), speaks.then(|| with_frr(case))].into_iter().flatten() {
+                let name = format!("cases::{}::{}", world.name, case.name);
+                trials.push(Trial::test(name.clone(), move || {
+                    let setup = Setup::start(&world, case.off);
+                    run_all(&name, &setup, &[case])
+                }));
+            }
         }
     }
     let worlds = worlds.into_iter().map(|world| (world.name, *world)).chain(WITH_FRR);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Case;
 use crate::daemon::Learned;
 use crate::machine::SOON;
-use crate::setup::{Failure, Outcome, Setup, World, until};
+use crate::setup::{Edit, Failure, Outcome, Setup, World, until};
 use crate::wire::{Answer, Batch, Place, Request};
 
 /// `r` between `four` and `six`, linked domains with a session over IPv4 and one over IPv6, `third` on a static link, and
@@ -24,7 +24,7 @@ address = ["203.0.113.2/29", "2001:db8:ffff::2/64"]
 name = "isp"
 address = "203.0.113.1"
 asn = 64510
-routes = ["any"]
+routes = ["any", "198.51.100.128/25", "10.50.0.0/16"]
 announce = ["198.51.100.0/24", "192.168.0.0/16 le 24"]
 max_path = 20
 [[domain.r.neighbor]]
@@ -133,6 +133,11 @@ END
 9.15.0.0/24 next-hop 203.0.113.3
 9.16.0.0/24 as-path [ 64510 64496 3333 ]
 9.20.0.0/24 large-community [ 65001:1:65002 65001:2:7 ]
+198.51.100.128/25
+10.50.0.0/16
+10.66.8.0/24
+192.168.77.0/24
+100.64.0.0/24
 9.200.0.0/24
 END
         session 2001:db8:ffff::1 64510 2001:db8:ffff::2 ipv6 <<END
@@ -158,6 +163,12 @@ END
     learned: &[("r", "9.200.0.0/24"), ("r", "2a00:ff::/32")],
 };
 
+/// With FRR, nothing is learned.
+const UNFILTERED: World = World { learned: &[], waits: false, ..SPEAKERS.with_frr("speakers (frr)", &["r"]) };
+
+const UNFILTERED_IN: Edit =
+    Edit { file: "frr/channel.hbs", from: "  neighbor {{address}} route-map {{import.name}} in\n", to: "" };
+
 const fn case(name: &'static str, run: fn(&Setup) -> Outcome) -> Case {
     Case { name, world: &SPEAKERS, off: &[], run }
 }
@@ -166,6 +177,8 @@ pub const CASES: &[Case] = &[
     case("routes: what no list names", unlisted),
     case("routes: another first AS, from a linked domain", first_as_link),
     case("routes: another first AS, from a neighbor", first_as_neighbor),
+    case("routes: the domain's own from a neighbor", own),
+    case("routes: not meant by a range over everything", except),
     case("routes: AS_SET", as_set),
     case("routes: a path that is too long", path),
     case("routes: a foreign next hop", next_hop),
@@ -175,6 +188,7 @@ pub const CASES: &[Case] = &[
     case("routes: unlisted to a neighbor", announce),
     case("routes: labels told to a neighbor", labels_out),
     case("routes: only BGP's own in the kernel", kernel),
+    Case { name: "routes: a session without a filter", world: &UNFILTERED, off: &[UNFILTERED_IN], run: unfiltered },
 ];
 
 /// Waits until every speaker has been heard to the end: routes come in the order of its file.
@@ -250,6 +264,18 @@ fn first_as_link(setup: &Setup) -> Outcome {
 
 fn first_as_neighbor(setup: &Setup) -> Outcome {
     absent(setup, NEIGHBORS, &["9.10.0.0/24", "2a00:10::/32"])
+}
+
+/// Named, and yet its own: nobody outside has a way there.
+fn own(setup: &Setup) -> Outcome {
+    absent(setup, NEIGHBORS, &["198.51.100.128/25"])?;
+    // What is named though nobody outside should have it.
+    until(SOON, "10.50.0.0/16 is learned", || setup.learned("r").iter().any(|it| it.prefix == "10.50.0.0/16"))
+}
+
+/// What another domain has, what a linked domain announces, what is for carriers.
+fn except(setup: &Setup) -> Outcome {
+    absent(setup, NEIGHBORS, &["10.66.8.0/24", "192.168.77.0/24", "100.64.0.0/24"])
 }
 
 fn as_set(setup: &Setup) -> Outcome {
@@ -388,4 +414,18 @@ fn kernel(setup: &Setup) -> Outcome {
         text.lines().filter(|line| line.starts_with("unreachable") || line.contains("10.66.")).collect();
     note(setup, 1, leaked.len(), 1);
     if leaked.is_empty() { Ok(()) } else { Err(Failure::Leak(format!("{leaked:?}"))) }
+}
+
+/// A session of FRR whose route map is missing altogether.
+fn unfiltered(setup: &Setup) -> Outcome {
+    let mut heard = 0;
+    until(SOON, "the neighbor announces", || {
+        heard = setup.updates("r", "ext_isp");
+        setup.is_up("r", "ext_isp") && heard > 0
+    })?;
+    note(setup, 1, 0, 1);
+    super::sessions::no_leak_for(2, || {
+        let learned = setup.learned("r");
+        if learned.is_empty() { Ok(()) } else { Err(Failure::Leak(format!("learned: {learned:?}"))) }
+    })
 }
