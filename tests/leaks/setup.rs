@@ -52,6 +52,8 @@ pub struct World {
     pub toml: &'static str,
     /// The domains that FRR routes instead.
     pub frr: &'static [&'static str],
+    /// What is another text in templates here.
+    pub edits: &'static [Edit],
     /// A shell script before the start: interfaces, namespaces of hosts.
     pub before: &'static str,
     /// A shell script after the start, when the supervisor is gone.
@@ -154,6 +156,7 @@ impl Drop for Worker {
 
 /// The machine for a network, with the changed templates in place.
 pub fn machine(world: &World, edits: &[Edit]) -> Machine {
+    let edits = [world.edits, edits].concat();
     if edits.is_empty() {
         return Machine::new(&world.file());
     }

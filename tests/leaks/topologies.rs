@@ -78,6 +78,7 @@ fn world(
         after: text(after),
         namespaces: leak(namespaces.into_boxed_slice()),
         frr: &[],
+        edits: &[],
         waits: true,
         learned: leak(learned.to_vec().into_boxed_slice()),
     }

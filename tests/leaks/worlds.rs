@@ -79,6 +79,7 @@ packets = ["any"]
         ip -n r -6 route add 2001:db8:1::/48 via 2001:db8:1:1::2 metric 1",
     namespaces: &["r", "s", "t", "u", "v", "hosts"],
     frr: &[],
+    edits: &[],
     waits: true,
     learned: &[("r", "192.168.0.0/16"), ("r", "2001:db8:2::/48"), ("s", "198.51.100.0/24")],
 };
@@ -165,6 +166,7 @@ END
         for a in 203.0.113.5 2001:db8:fffe::1; do ip -n edge neighbor replace $a lladdr $mac dev up1; done",
     namespaces: &["edge", "inner", "isp", "hosts"],
     frr: &[],
+    edits: &[],
     waits: true,
     learned: &[("edge", "8.8.8.0/24"), ("edge", "2a00:8::/32"), ("edge", "default")],
 };

@@ -37,6 +37,7 @@ packets = ["icmp"]
         for a in 203.0.113.2 2001:db8:113::2; do ip neighbor replace $a lladdr $mac dev lan; done",
     namespaces: &["machine", "s", "hosts"],
     frr: &[],
+    edits: &[],
     waits: true,
     learned: &[],
 };

@@ -53,14 +53,19 @@ pub const WITH_FRR: [(&str, World); 5] = [
     ("hub", HUB.with_frr("hub (bird-frr)", &["r"])),
     ("edge", EDGE_FRR),
     ("speakers", routes::SPEAKERS.with_frr("speakers (frr)", &["r"])),
-    ("sessions", sessions::SESSIONS.with_frr("sessions (frr)", &["r", "x"])),
+    ("sessions", sessions::SESSIONS_FRR),
 ];
 
 /// The network of a case with FRR.
 pub fn with_frr(case: &Case) -> World {
     let world = WITH_FRR.iter().find(|(of, world)| [*of, world.name].contains(&case.world.name));
     // What is only one case's, such as what must be learned, is that case's.
-    world.map_or(*case.world, |(_, world)| World { name: world.name, frr: world.frr, ..*case.world })
+    world.map_or(*case.world, |(_, world)| World {
+        name: world.name,
+        frr: world.frr,
+        edits: world.edits,
+        ..*case.world
+    })
 }
 
 /// One test for each network, and one for each case that needs a network of its own.

@@ -159,6 +159,7 @@ END
     after: "for domain in four six; do birdc -s /run/rdsup/$domain/bird.ctl down >/dev/null; bash /srv/machine/speak $domain; done",
     namespaces: &["r", "four", "six", "third", "isp"],
     frr: &[],
+    edits: &[],
     waits: true,
     learned: &[("r", "9.200.0.0/24"), ("r", "2a00:ff::/32")],
 };

@@ -93,6 +93,7 @@ packets = ["any"]
             ip -n o neighbor replace $a lladdr $mac dev lan; done",
     namespaces: &["o", "c", "d", "e", "w", "hosts"],
     frr: &[],
+    edits: &[],
     waits: true,
     learned: &[],
 };
