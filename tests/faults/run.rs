@@ -10,6 +10,7 @@ use libtest_mimic::Failed;
 use crate::cases::Case;
 use crate::report::Line;
 use crate::said::eventually;
+use crate::world::Daemons;
 
 /// How long a network may take to be as it was. Figures are printed; this only ends a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -23,6 +24,8 @@ pub struct Run {
     pub failpoints: &'static str,
     /// How long to wait for a recovery.
     pub patience: Duration,
+    /// Who runs which daemon.
+    pub daemons: Daemons,
     times: Cell<usize>,
     survived: Cell<usize>,
     recovery: RefCell<Vec<u64>>,
@@ -80,19 +83,30 @@ impl Run {
     }
 
     /// A run with the program as it is.
-    pub fn plain() -> Self {
-        Self::with("", PATIENCE)
+    pub fn plain(daemons: Daemons) -> Self {
+        Self::with("", PATIENCE, daemons)
+    }
+
+    /// One that shows what nobody disturbs.
+    pub fn undisturbed(&self) -> Self {
+        Self::plain(self.daemons)
+    }
+
+    /// One that is counted by itself.
+    pub fn part(&self) -> Self {
+        Self::with(self.failpoints, self.patience, self.daemons)
     }
 
     /// A run with a protection switched off.
     pub fn without(failpoints: &'static str) -> Self {
-        Self::with(failpoints, IMPATIENCE)
+        Self::with(failpoints, IMPATIENCE, Daemons::Bird)
     }
 
-    fn with(failpoints: &'static str, patience: Duration) -> Self {
+    fn with(failpoints: &'static str, patience: Duration, daemons: Daemons) -> Self {
         Self {
             failpoints,
             patience,
+            daemons,
             times: Cell::new(0),
             survived: Cell::new(0),
             recovery: RefCell::default(),
@@ -106,7 +120,7 @@ impl Run {
         let failure = catch_unwind(AssertUnwindSafe(|| (case.run)(&self))).err();
         let failure = failure.map(|panic| format!("{}: {}", self.last.take(), words(&*panic)));
         let line = Line {
-            fault: case.fault.to_owned(),
+            fault: format!("{}{}", case.fault, self.daemons.suffix()),
             noticed: None,
             times: self.times.get(),
             survived: self.survived.get(),

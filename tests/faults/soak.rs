@@ -9,7 +9,7 @@ use crate::cases::{Case, drift};
 use crate::machine::{CONFIG, Machine, RDSUP, SOON, eventually};
 use crate::report;
 use crate::run::{Run, verdict};
-use crate::world::{BYSTANDERS, PAIRS, World};
+use crate::world::{BYSTANDERS, Daemons, PAIRS, World};
 
 /// How long the soak of the suite takes.
 const SHORT: Duration = Duration::from_secs(30);
@@ -68,20 +68,22 @@ fn other_policy() -> String {
 }
 
 fn kill_daemon(world: &World, signal: &str) {
-    if let Some(daemon) = world.machine.bird("a") {
-        world.machine.line(&format!("kill -{signal} {daemon}"));
-        eventually(SOON, "another daemon runs", || world.machine.bird("a").is_some_and(|new| new != daemon));
+    let (daemon, victims) = (world.daemon("a"), world.victims("a"));
+    if !victims.is_empty() {
+        world.machine.line(&format!("kill -{signal} {}", victims.join(" ")));
+        eventually(SOON, "another daemon runs", || world.is_replaced("a", &daemon));
     }
 }
 
 fn pause_daemon(world: &World) {
-    if let Some(daemon) = world.machine.bird("a") {
-        world.machine.sh(&format!("kill -STOP {daemon}; sleep 1; kill -CONT {daemon}"));
+    let victims = world.victims("a").join(" ");
+    if !victims.is_empty() {
+        world.machine.sh(&format!("kill -STOP {victims}; sleep 1; kill -CONT {victims}"));
     }
 }
 
 fn apply(world: &World, toml: &str) {
-    world.machine.configure(toml);
+    world.configure(toml);
     world.machine.rdsup("apply").ok();
 }
 
@@ -100,9 +102,9 @@ fn many_requests(world: &World) {
 }
 
 fn bad_file(world: &World) {
-    world.machine.configure("[domain.a]\nasn = \"many\"\n");
+    world.configure("[domain.a]\nasn = \"many\"\n");
     assert!(!world.machine.rdsup("apply").status.success(), "a file that is not sound was applied");
-    world.machine.configure(&policy());
+    world.configure(&policy());
     world.machine.rdsup("apply").ok();
 }
 
@@ -177,20 +179,27 @@ impl Counts {
 
 /// The soak of the suite.
 pub fn trials() -> Vec<Trial> {
-    let name = "soak::random faults leave nothing behind";
-    vec![Trial::test(name, move || {
-        let case = Case { fault: "random faults for 30 s", name, run: |run| soak(run, SHORT, seed()) };
-        let line = Run::plain().finish(&case).line;
-        report::write(name, &line);
-        verdict(&line)
-    })]
+    let trial = |daemons: Daemons| {
+        let name = format!("soak::random faults leave nothing behind{}", daemons.suffix());
+        Trial::test(name.clone(), move || {
+            let case = Case::new("random faults for 30 s", "random faults", |run| soak(run, SHORT, seed()));
+            let line = Run::plain(daemons).finish(&case).line;
+            report::write(&name, &line);
+            verdict(&line)
+        })
+    };
+    [Daemons::Bird, Daemons::Frr].map(trial).into()
 }
 
 /// `--soak SECONDS [SEED]`.
 pub fn main() {
     let number = |at: usize| std::env::args().nth(at).and_then(|word| word.parse::<u64>().ok());
     let seconds = number(2).expect("usage: --soak SECONDS [SEED]");
-    soak(&Run::plain(), Duration::from_secs(seconds), number(3).unwrap_or_else(seed));
+    // With each kind of daemon half of the time.
+    for daemons in [Daemons::Bird, Daemons::Frr] {
+        println!("soak{}", daemons.suffix());
+        soak(&Run::plain(daemons), Duration::from_secs(seconds) / 2, number(3).unwrap_or_else(seed));
+    }
 }
 
 fn seed() -> u64 {

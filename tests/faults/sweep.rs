@@ -26,7 +26,7 @@ pub fn counted(machine: &Machine, name: &str) -> usize {
     log.stdout.trim().parse().unwrap_or(0)
 }
 
-/// Does `work` for each number below `count`, by a few workers, each with what `prepare` made for it; the largest first, since
+/// Does `work` for each number below `count`, or for some with daemons that are not to take so long, by a few workers, each with what `prepare` made for it; the largest first, since
 /// what is nearly done is the hardest to complete. What they counted is added to `run`; the first failure is the failure of all.
 pub fn each<T>(
     run: &Run,
@@ -35,22 +35,19 @@ pub fn each<T>(
     work: impl Fn(&Run, &T, usize) + Sync,
 ) {
     let next = AtomicUsize::new(0);
-    let (failpoints, patience) = (run.failpoints, run.patience);
+    let numbers: Vec<usize> = (0..count).rev().step_by(run.daemons.stride()).collect();
     let parts: Vec<(Run, Option<Box<dyn std::any::Any + Send>>)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..MACHINES.min(count))
+        let workers: Vec<_> = (0..MACHINES.min(numbers.len()))
             .map(|worker| {
-                let (next, prepare, work) = (&next, &prepare, &work);
+                let (next, numbers, prepare, work) = (&next, &numbers, &prepare, &work);
+                let part = run.part();
                 scope.spawn(move || {
-                    let mut part = Run::without(failpoints);
-                    part.patience = patience;
                     let panic = catch_unwind(AssertUnwindSafe(|| {
                         let mine = prepare(&part, worker);
                         loop {
                             let done = next.fetch_add(1, Ordering::Relaxed);
-                            if done >= count {
-                                break;
-                            }
-                            work(&part, &mine, count - 1 - done);
+                            let Some(number) = numbers.get(done) else { break };
+                            work(&part, &mine, *number);
                         }
                     }));
                     if panic.is_err() {

@@ -1,5 +1,7 @@
 //! The networks that suffer, and what must be true of them afterwards.
 
+use std::cell::Cell;
+
 use crate::looking::assert_becomes;
 use crate::machine::{CONFIG, Machine, RDSUP, SOON, eventually, words};
 use crate::run::Run;
@@ -52,6 +54,71 @@ routes = ["10.3.0.0/16"]
 packets = ["icmp"]
 "#;
 
+/// Which domains run FRR; the others run BIRD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Daemons {
+    /// None.
+    Bird,
+    /// All.
+    Frr,
+    /// Those to which something is done: `a`, and the spokes of a wheel.
+    FrrSuffers,
+    /// Their neighbors.
+    FrrBeside,
+}
+
+impl Daemons {
+    /// What is added to the name of a case.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Bird => "",
+            Self::Frr => " (frr)",
+            Self::FrrSuffers => " (frr beside bird)",
+            Self::FrrBeside => " (bird beside frr)",
+        }
+    }
+
+    /// Of things that are done at each of many points, how many make one: the suite is to end.
+    pub fn stride(self) -> usize {
+        if self == Self::Bird { 1 } else { 6 }
+    }
+
+    fn is_frr(self, domain: &str) -> bool {
+        match self {
+            Self::Bird => false,
+            Self::Frr => true,
+            Self::FrrSuffers => domain == "a" || domain.starts_with('s'),
+            Self::FrrBeside => ["b", "hub"].contains(&domain),
+        }
+    }
+
+    /// The programs of a domain's daemon, in the order in which they start.
+    pub fn programs(self, domain: &str) -> &'static [&'static str] {
+        if self.is_frr(domain) { &["zebra", "bgpd"] } else { &["bird"] }
+    }
+
+    /// A configuration with these daemons in it.
+    fn put_into(self, toml: &str) -> String {
+        let toml = if self.is_frr("a") { toml.replace(EXTRA, EXTRA_OF_FRR) } else { toml.to_owned() };
+        if self == Self::Frr {
+            return format!("[rdsup]\ndaemon = \"frr\"\n{toml}");
+        }
+        let mut text = String::new();
+        for line in toml.lines() {
+            text.extend([line, "\n"]);
+            let domain = line.strip_prefix("[domain.").and_then(|rest| rest.strip_suffix(']'));
+            if domain.is_some_and(|name| !name.contains('.') && self.is_frr(name)) {
+                text += "daemon = \"frr\"\n";
+            }
+        }
+        text
+    }
+}
+
+/// Something that the daemon of a domain reads and that changes nothing, and the same for FRR.
+pub const EXTRA: &str = "bird = \"filter unused { reject; }\"\n";
+const EXTRA_OF_FRR: &str = "frr = \"ip prefix-list unused seq 5 deny any\"\n";
+
 /// What the host had given the interface that is claimed.
 const INTERFACE: &str =
     "ip link add lan0 address 02:00:00:00:00:01 type veth peer name lan1 address 02:00:00:00:00:02; ip link set lan1 up
@@ -68,26 +135,53 @@ const STATE: &str = r"
         echo == $n
         ip -n $n -d -o link | sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/link-netns(id)? [^ ]+//; s/(link.ether|promiscuity|numtxqueues|permaddr) .*//; s/ qlen [0-9]+//' | sort
         ip -n $n -o address | awk '{print $2, $3, $4}' | sort
-        ip -n $n -4 route show table all | sed 's/ onlink//' | sort
-        ip -n $n -6 route show table all | sed 's/ pref .*//' | sort
+        ip -n $n -4 route show table all | sed -E 's/ onlink//; s/ nhid [0-9]+//' | sort
+        ip -n $n -6 route show table all | sed -E 's/ pref .*//; s/ nhid [0-9]+//' | sort
         ip netns exec $n nft -s list ruleset
     done
     echo == host; ip -o link | sed -E 's/^[0-9]+: //; s/ qdisc .*//'; nft -s list ruleset
     echo == files; find /run/rdsup /var/lib -not -path '*/log*' -not -path '*/generations*' -not -name '*.ctl' -not -name '*.damaged' -printf '%p %m %u %y\n' | sort
-    sha1sum /run/rdsup/*/{bird.conf,rdsup.nft}; pgrep -cx bird";
+    sha1sum /run/rdsup/*/{*.conf,rdsup.nft}; for p in bird zebra bgpd; do echo $p $(pgrep -cx $p); done";
 
 /// A machine with one of them.
 pub struct World {
     pub machine: Machine,
+    pub daemons: Daemons,
     failpoints: &'static str,
+    /// How often something was done to one of several programs.
+    turn: Cell<usize>,
 }
 
 impl World {
     /// A machine on which nothing runs yet.
     pub fn new(run: &Run, toml: &str) -> Self {
-        let machine = Machine::new(toml);
+        let machine = Machine::new(&run.daemons.put_into(toml));
         machine.sh(INTERFACE);
-        Self { machine, failpoints: run.failpoints }
+        Self { machine, daemons: run.daemons, failpoints: run.failpoints, turn: Cell::new(0) }
+    }
+
+    /// Replaces the configuration file.
+    pub fn configure(&self, toml: &str) {
+        self.machine.configure(&self.daemons.put_into(toml));
+    }
+
+    /// The process ids of a domain's daemon, by program.
+    pub fn daemon(&self, domain: &str) -> Vec<Option<String>> {
+        self.daemons.programs(domain).iter().map(|program| self.machine.program(domain, program)).collect()
+    }
+
+    /// Whether a domain's daemon runs, and no program of it did before.
+    pub fn is_replaced(&self, domain: &str, before: &[Option<String>]) -> bool {
+        let now = self.daemon(domain);
+        now.iter().all(Option::is_some) && now.iter().all(|id| !before.contains(id))
+    }
+
+    /// Whose turn it is to suffer: of several programs each by itself, the last one first, and then all at once.
+    pub fn victims(&self, domain: &str) -> Vec<String> {
+        let programs = self.daemons.programs(domain);
+        let turn = self.turn.replace(self.turn.get() + 1) % (programs.len() + 1);
+        let chosen = programs.iter().rev().enumerate().filter(|(at, _)| turn == programs.len() || *at == turn);
+        chosen.filter_map(|(_, program)| self.machine.program(domain, program)).collect()
     }
 
     /// `a` and `b` with `c` and `d` beside them, everything established.
@@ -197,8 +291,8 @@ impl World {
             "{}\n{}\n{:?} {:?}",
             machine.session("c", "rd_d"),
             machine.session("d", "rd_c"),
-            machine.bird("c"),
-            machine.bird("d")
+            self.daemon("c"),
+            self.daemon("d")
         )
     }
 
@@ -209,8 +303,8 @@ impl World {
             "{}\n{}\n{:?} {:?}",
             machine.session("a", "rd_b"),
             machine.session("b", "rd_a"),
-            machine.bird("a"),
-            machine.bird("b")
+            self.daemon("a"),
+            self.daemon("b")
         )
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Case, case};
+use super::{Case, EACH_WAY, FRR, case};
 use crate::machine::{eventually, throughout};
 use crate::run::Run;
 use crate::world::{BYSTANDERS, CLAIM, PAIRS, World};
@@ -12,12 +12,14 @@ pub const CASES: &[Case] = &[
         "a valid configuration that breaks a session",
         "a valid configuration that breaks a session is taken back by itself",
         reverts,
-    ),
+    )
+    .also(EACH_WAY),
     case(
         "kill -9 of the supervisor before a confirmation",
         "the time to confirm goes on while the supervisor is dead",
         dies,
-    ),
+    )
+    .also(FRR),
     case("clock jump before a confirmation", "the time to confirm does not jump with the clock", jumps),
 ];
 
@@ -32,7 +34,7 @@ const WITHIN: u32 = 6;
 
 /// Applies what is broken, to be confirmed within this time.
 fn try_broken(world: &World, seconds: u32) {
-    world.machine.configure(&broken());
+    world.configure(&broken());
     world.machine.rdsup(&format!("apply --confirm {seconds}s")).ok();
     assert!(!world.machine.pings("a", "192.168.0.1"), "the link is still there");
 }
@@ -99,7 +101,7 @@ fn jumps(run: &Run) {
             world.set_clock("+1h");
             throughout(Duration::from_secs(2), "there is still time", || !machine.pings("a", "192.168.0.1"));
             machine.rdsup("confirm").ok();
-            machine.configure(&format!("{PAIRS}{CLAIM}{BYSTANDERS}"));
+            world.configure(&format!("{PAIRS}{CLAIM}{BYSTANDERS}"));
             machine.rdsup("apply").ok();
         },
         || world.session_is_up(),

@@ -4,28 +4,32 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use super::{Case, case};
+use super::{Case, EACH_WAY, FRR, case};
 use crate::machine::{Machine, SOON, eventually, throughout};
 use crate::run::Run;
-use crate::world::{BYSTANDERS, CLAIM, PAIRS, World};
+use crate::world::{BYSTANDERS, CLAIM, Daemons, PAIRS, World};
 
 pub const CASES: &[Case] = &[
-    case("kill -9 of a daemon", "a killed daemon comes back, 100 times", killed),
-    case("a daemon that always exits 1", "a daemon that always exits 1 is told of, retried and harms no other", exits),
-    case("SIGSTOP of a daemon", "a stopped daemon is replaced within the hold time", stopped),
+    case("kill -9 of a daemon", "a killed daemon comes back, 100 times", killed).also(EACH_WAY),
+    case("a daemon that always exits 1", "a daemon that always exits 1 is told of, retried and harms no other", exits)
+        .also(FRR),
+    case("SIGSTOP of a daemon", "a stopped daemon is replaced within the hold time", stopped).also(FRR),
     case("a filter of 20,000 lines", "a filter of 20,000 lines is loaded and not mistaken for a hang", large_filter),
-    case("log flood of a daemon", "a daemon that floods its output is neither blocked nor fills the disk", flood),
+    case("log flood of a daemon", "a daemon that floods its output is neither blocked nor fills the disk", flood)
+        .also(FRR),
 ];
 
 /// Domains at the same hub, and how often each one's daemon is killed: not so often that it is given up for a while.
 const SPOKES: usize = 25;
+const FEW_SPOKES: usize = 6;
 const ROUNDS: usize = 4;
+const FEW_ROUNDS: usize = 3;
 
 /// A hub with its spokes, and one more, which looks on.
-fn wheel() -> String {
+fn wheel(spokes: usize) -> String {
     let mut toml =
         String::from("[domain.hub]\nasn = 65000\nloopback = [\"10.0.0.1/32\"]\nnetworks = [\"10.0.0.0/16\"]\n");
-    for spoke in 1..=SPOKES + 1 {
+    for spoke in 1..=spokes + 1 {
         write!(
             toml,
             "[domain.s{spoke}]\nasn = {}\nloopback = [\"10.{spoke}.0.1/32\"]\nnetworks = [\"10.{spoke}.0.0/16\"]
@@ -40,23 +44,32 @@ fn wheel() -> String {
 
 /// The hub's sessions by their name, each with its whole line if it is established.
 fn sessions(machine: &Machine) -> BTreeMap<String, String> {
-    let all = machine.birdc("hub", "show protocols");
-    let sessions = all.lines().filter(|line| line.starts_with("rd_s") && line.contains("Established"));
-    sessions.map(|line| (line.split_whitespace().next().unwrap_or_default().to_owned(), line.to_owned())).collect()
+    let mut sessions = machine.sessions_of("hub");
+    sessions.retain(|name, line| name.starts_with("rd_s") && line.contains("Established"));
+    sessions
+}
+
+/// Whether the hub still keeps routes of neighbors that have not sent all of theirs again.
+fn keeps_stale_routes(machine: &Machine) -> bool {
+    machine.birdc("hub", "show protocols all").contains("Neighbor GR:")
+        // FRR has a letter for them.
+        || machine.vtysh("hub", "bgpd", "show bgp ipv4 unicast").lines().any(|line| line.starts_with("S*"))
 }
 
 /// Kills the daemon of each spoke, a few in a second, without waiting for those before; then waits for all.
-fn kill_each(run: &Run, machine: &Machine) {
+fn kill_each(run: &Run, world: &World, spokes: usize) {
+    let machine = &world.machine;
     let old = sessions(machine);
     let mut away: BTreeMap<String, Instant> = BTreeMap::new();
-    let mut spokes = 1..=SPOKES;
+    let mut spokes = 1..=spokes;
     let deadline = Instant::now() + run.patience;
     loop {
         let next = spokes.next();
         if let Some(spoke) = next {
-            let daemon = machine.bird(&format!("s{spoke}")).expect("a spoke has a daemon");
+            let victims = world.victims(&format!("s{spoke}"));
+            assert!(!victims.is_empty(), "a spoke has a daemon");
             run.strikes();
-            machine.line(&format!("kill -9 {daemon}"));
+            machine.line(&format!("kill -9 {}", victims.join(" ")));
             away.insert(format!("rd_s{spoke}"), Instant::now());
         }
         let now = sessions(machine);
@@ -75,23 +88,22 @@ fn kill_each(run: &Run, machine: &Machine) {
 }
 
 fn killed(run: &Run) {
-    let world = World::new(run, &wheel());
+    let (spokes, rounds) = if run.daemons == Daemons::Bird { (SPOKES, ROUNDS) } else { (FEW_SPOKES, FEW_ROUNDS) };
+    let world = World::new(run, &wheel(spokes));
     let machine = &world.machine;
     world.start();
-    eventually(SOON, "every session is established", || sessions(machine).len() == SPOKES + 1);
-    let bystander = format!("rd_s{}", SPOKES + 1);
+    eventually(SOON, "every session is established", || sessions(machine).len() == spokes + 1);
+    let bystander = format!("rd_s{}", spokes + 1);
     let before = sessions(machine)[&bystander].clone();
     for spoke in ["s1", "s2", "s3"] {
         eventually(SOON, "its routes are in the kernel", || machine.pings(spoke, "10.0.0.1"));
     }
     machine.sh("for i in 1 2 3; do ip netns exec s$i ping -nqi 0.02 10.0.0.1 >/srv/machine/ping$i & done");
-    for _ in 0..ROUNDS {
-        kill_each(run, machine);
+    for _ in 0..rounds {
+        kill_each(run, &world, spokes);
         // Neighbors keep the routes of one that dies, but not of one that dies again before it has sent them all (RFC 4724,
         // section 4.2).
-        eventually(run.patience, "the hub has heard all routes again", || {
-            !machine.birdc("hub", "show protocols all").contains("Neighbor GR:")
-        });
+        eventually(run.patience, "the hub has heard all routes again", || !keeps_stale_routes(machine));
     }
     assert_eq!(sessions(machine)[&bystander], before, "the session of one that was left alone was reset");
     machine.sh("pkill -INT -x ping");
@@ -101,26 +113,43 @@ fn killed(run: &Run) {
     eventually(run.patience, "nothing is left to do", || world.is_converged());
 }
 
-/// Puts another program in the place of BIRD. Those that run are not touched, and what only reads a configuration is
-/// passed on.
-fn replace_bird(machine: &Machine, script: &str) {
-    machine.write(
-        "/srv/machine/bird.sh",
-        &format!("#!/bin/bash\nfor word; do [ \"$word\" != -p ] || exec /srv/machine/bird \"$@\"; done\n{script}\n"),
-    );
-    machine.sh("cp $(command -v bird) /srv/machine/bird; chmod 755 /srv/machine /srv/machine/bird /srv/machine/bird.sh
-        mount --bind /srv/machine/bird.sh $(command -v bird)");
+/// Another program in the place of one of `a`'s daemon.
+struct Replaced {
+    program: &'static str,
+    path: &'static str,
 }
 
-/// Undoes [`replace_bird`]. Lazily: rdsup may just be trying the other one.
-const REAL: &str = "umount -l $(command -v bird)";
+impl Replaced {
+    /// The one that speaks BGP.
+    fn of(world: &World) -> Self {
+        let program = *world.daemons.programs("a").last().expect("there is one");
+        Self { program, path: if program == "bird" { "$(command -v bird)" } else { "/usr/lib/frr/bgpd" } }
+    }
+
+    /// Puts it there. Those that run are not touched, and what only reads a configuration or tells a version is passed on.
+    /// `$REAL` is the real one.
+    fn with(&self, machine: &Machine, script: &str) {
+        let Self { program, path } = self;
+        let real = format!("/srv/machine/{program}");
+        let pass_on = "for word; do case $word in -p | -C | --version) exec $REAL \"$@\" ;; esac; done";
+        machine.write(&format!("{real}.sh"), &format!("#!/bin/bash\nREAL={real}\n{pass_on}\n{script}\n"));
+        machine
+            .sh(&format!("cp {path} {real}; chmod 755 /srv/machine {real} {real}.sh; mount --bind {real}.sh {path}"));
+    }
+
+    /// Undoes it. Lazily: rdsup may just be trying the other one.
+    fn undo(&self, machine: &Machine) {
+        machine.sh(&format!("umount -l {}", self.path));
+    }
+}
 
 fn exits(run: &Run) {
     let world = World::pairs(run);
     let machine = &world.machine;
     let others = world.bystanders();
-    replace_bird(machine, "echo 'there is no way that I run'; exit 1");
-    let daemon = machine.bird("a").expect("a has a daemon");
+    let replaced = Replaced::of(&world);
+    replaced.with(machine, "echo 'there is no way that I run'; exit 1");
+    let daemon = machine.program("a", replaced.program).expect("a has a daemon");
     let status = || machine.rdsup("status").stdout;
     run.survives(
         "exits with code 1 until it is given up",
@@ -141,7 +170,7 @@ fn exits(run: &Run) {
     );
     run.survives(
         "a daemon that was given up can run again",
-        || drop(machine.sh(REAL)),
+        || replaced.undo(machine),
         || world.session_is_up(),
         || {
             world.assert_untouched(&others);
@@ -154,13 +183,15 @@ fn stopped(run: &Run) {
     let world = World::pairs(run);
     let machine = &world.machine;
     let others = world.bystanders();
-    let daemon = machine.bird("a").expect("a has a daemon");
-    let session = machine.session("b", "rd_a");
+    // Of several, the one that speaks BGP; `frr_survival.rs` stops the other, too.
+    let program = world.daemons.programs("a").last().expect("there is one");
+    let (daemon, session) = (world.daemon("a"), machine.session("b", "rd_a"));
+    let victim = machine.program("a", program).expect("it runs");
     let ping = machine.spawn(&["ip", "netns", "exec", "a", "ping", "-nqi", "0.05", "-w", "40", "192.168.0.1"]);
     run.survives(
         "SIGSTOP",
-        || drop(machine.line(&format!("kill -STOP {daemon}"))),
-        || machine.bird("a").is_some_and(|new| new != daemon) && world.session_is_up(),
+        || drop(machine.line(&format!("kill -STOP {victim}"))),
+        || world.is_replaced("a", &daemon) && world.session_is_up(),
         || {
             assert_ne!(machine.session("b", "rd_a"), session, "that was the old session");
             world.assert_untouched(&others);
@@ -181,7 +212,7 @@ fn large_filter(run: &Run) {
         writeln!(lines, "if net ~ [ 10.{high}.{low}.0/24 ] then reject;").expect("a String takes all");
     }
     let extra = format!("[domain.a.extra]\nbird = '''\nfilter twenty_thousand {{\n{lines}accept;\n}}\n'''\n");
-    machine.configure(&format!("{PAIRS}{CLAIM}{extra}{BYSTANDERS}"));
+    world.configure(&format!("{PAIRS}{CLAIM}{extra}{BYSTANDERS}"));
     run.survives(
         "a reload of 20,000 lines",
         || drop(machine.rdsup("apply").ok()),
@@ -198,16 +229,17 @@ fn flood(run: &Run) {
     let machine = &world.machine;
     let others = world.bystanders();
     // 100 MB in a few seconds, by the daemon's own standard output.
-    replace_bird(
+    let replaced = Replaced::of(&world);
+    replaced.with(
         machine,
         "(for i in {1..40}; do head -c 2500000 /dev/zero | tr '\\0' 'x' | fold -w 120; sleep 0.05; done; touch /srv/machine/flooded) &
-         exec /srv/machine/bird \"$@\"",
+         exec $REAL \"$@\"",
     );
-    let daemon = machine.bird("a").expect("a has a daemon");
+    let daemon = world.daemon("a");
     run.survives(
         "100 MB of output",
-        || drop(machine.line(&format!("kill -9 {daemon}"))),
-        || machine.bird("a").is_some_and(|new| new != daemon) && world.session_is_up(),
+        || drop(machine.line(&format!("kill -9 {}", machine.program("a", replaced.program).expect("it runs")))),
+        || world.is_replaced("a", &daemon) && world.session_is_up(),
         || {
             eventually(SOON, "the flood is over", || {
                 machine.run(&["test", "-e", "/srv/machine/flooded"]).status.success()
@@ -219,5 +251,5 @@ fn flood(run: &Run) {
             world.assert_untouched(&others);
         },
     );
-    machine.sh(REAL);
+    replaced.undo(machine);
 }

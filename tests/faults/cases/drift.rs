@@ -1,15 +1,17 @@
 //! What others do to the kernel while the supervisor runs.
 
-use super::{Case, case};
+use super::{Case, EACH_WAY, FRR, case};
 use crate::machine::eventually;
 use crate::run::Run;
 use crate::world::{BYSTANDERS, PAIRS, World};
 
 pub const CASES: &[Case] = &[
-    case("a veth deleted, renamed, downed", "a veth that is deleted, renamed or downed is repaired", veth),
-    case("nft flush ruleset by others", "a flushed ruleset is loaded again", flush),
-    case("an address or a route removed", "an address, a route or a rule that is removed comes back", address),
-    case("/run/netns entry unmounted", "an entry of /run/netns that is unmounted is made again", unmounted),
+    case("a veth deleted, renamed, downed", "a veth that is deleted, renamed or downed is repaired", veth)
+        .also(EACH_WAY),
+    case("nft flush ruleset by others", "a flushed ruleset is loaded again", flush).also(FRR),
+    case("an address or a route removed", "an address, a route or a rule that is removed comes back", address)
+        .also(FRR),
+    case("/run/netns entry unmounted", "an entry of /run/netns that is unmounted is made again", unmounted).also(FRR),
     case(
         "/run/netns entry replaced by a file",
         "an entry of /run/netns that became a plain file is made again",
@@ -61,7 +63,12 @@ pub const REPLACED: &[Drift] = &[drift(
 )];
 
 fn veth(run: &Run) {
-    drifts(&World::pairs(run), run, VETH);
+    let world = World::pairs(run);
+    // zebra says itself, of an interface that is up and gets another name, that "results are uncertain": of the one that is then
+    // made with the old name it does not learn the addresses, until it begins again.
+    let is_certain = |drift: &&Drift| world.daemons.programs("a") == ["bird"] || !drift.script.contains("name stolen");
+    let done: Vec<Drift> = VETH.iter().filter(is_certain).copied().collect();
+    drifts(&world, run, &done);
 }
 
 fn flush(run: &Run) {

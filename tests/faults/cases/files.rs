@@ -1,7 +1,7 @@
 //! Disks that are full and files that are not what they were.
 
 use super::supervisors::{after, before};
-use super::{Case, case};
+use super::{Case, FRR, case};
 use crate::machine::eventually;
 use crate::run::Run;
 use crate::sweep::each;
@@ -10,8 +10,9 @@ use crate::world::{CLAIM, PAIRS, World};
 pub const CASES: &[Case] = &[
     case("ENOSPC in the run directory", "an apply on a full disk fails, says so and loses nothing", full_run),
     case("ENOSPC in the state directory", "an interface whose state cannot be noted is not claimed", full_state),
-    case("a truncated or damaged file", "every file of the run directory may be truncated", truncated),
-    case("state directory corrupt or gone", "a state directory that is damaged or gone is rebuilt", state_directory),
+    case("a truncated or damaged file", "every file of the run directory may be truncated", truncated).also(FRR),
+    case("state directory corrupt or gone", "a state directory that is damaged or gone is rebuilt", state_directory)
+        .also(FRR),
 ];
 
 /// Leaves no free block in a file system of the machine. One of no size at all would be without a limit.
@@ -36,7 +37,7 @@ fn full_run(run: &Run) {
         assert!(world.passes(), "what may pass does not");
         world.assert_closed();
     };
-    machine.configure(&after());
+    world.configure(&after());
     run.survives(
         "an apply without room",
         || {
@@ -102,7 +103,8 @@ const DAMAGE: &[(&str, &str)] = &[
 ];
 
 fn truncated(run: &Run) {
-    let files = World::pairs(&Run::plain()).machine.sh("find /run/rdsup -type f | grep -vE '/run/rdsup/[bcd]/' | sort");
+    let files =
+        World::pairs(&run.undisturbed()).machine.sh("find /run/rdsup -type f | grep -vE '/run/rdsup/[bcd]/' | sort");
     assert!(files.lines().count() > 6, "few files: {files}");
     let damages: Vec<(&str, &str, &str)> =
         files.lines().flat_map(|file| DAMAGE.iter().map(move |(what, script)| (file, *what, *script))).collect();

@@ -58,8 +58,7 @@ fn later(run: &Run) {
             // As many as it has: it keeps those and gets no other.
             let open = machine.sh(&format!("ls /proc/{supervisor}/fd | wc -l"));
             limit(open.trim());
-            let daemon = machine.bird("a").expect("a has a daemon");
-            machine.line(&format!("kill -9 {daemon}"));
+            machine.line(&format!("kill -9 {}", world.victims("a").join(" ")));
             for _ in 0..20 {
                 machine.spawn(&[RDSUP, "-c", CONFIG, "status"]);
             }
@@ -99,11 +98,11 @@ fn clock(run: &Run) {
     }
     // What it watches it still restarts, without waiting for years.
     world.set_clock("-10y");
-    let daemon = machine.bird("a").expect("a has a daemon");
+    let daemon = world.daemon("a");
     run.survives(
         "kill -9 of a daemon after a jump",
-        || drop(machine.line(&format!("kill -9 {daemon}"))),
-        || machine.bird("a").is_some_and(|new| new != daemon) && world.session_is_up(),
+        || drop(machine.line(&format!("kill -9 {}", world.victims("a").join(" ")))),
+        || world.is_replaced("a", &daemon) && world.session_is_up(),
         || {
             eventually(run.patience, "all is as it was", || world.is_whole());
             world.assert_untouched(&others);

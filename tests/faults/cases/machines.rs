@@ -1,13 +1,13 @@
 //! Process ids that come to mean another process, and the machine that starts again.
 
-use super::{Case, case};
+use super::{Case, FRR, case};
 use crate::machine::{Machine, SOON, eventually};
 use crate::run::Run;
 use crate::world::{BYSTANDERS, CLAIM, PAIRS, World};
 
 pub const CASES: &[Case] = &[
     case("a recorded pid reused by a stranger", "a stranger with a recorded pid is never signalled", stranger),
-    case("reboot", "after a reboot stale files mean nothing", reboot),
+    case("reboot", "after a reboot stale files mean nothing", reboot).also(FRR),
 ];
 
 /// A stranger that writes down every signal that it gets.
@@ -79,7 +79,7 @@ fn reboot(run: &Run) {
     old.start();
     old.settled();
     let files = old.machine.sh("cd /; tar -cf - run/rdsup var/lib/rdsup 2>/dev/null | base64");
-    let pids: Vec<String> = ["a", "b", "c", "d"].iter().filter_map(|domain| old.machine.bird(domain)).collect();
+    let pids: Vec<String> = ["a", "b", "c", "d"].iter().flat_map(|domain| old.daemon(domain)).flatten().collect();
     let undisturbed = old.state();
     drop(old);
     let world = World::new(run, &format!("{PAIRS}{CLAIM}{BYSTANDERS}"));

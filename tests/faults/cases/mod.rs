@@ -13,6 +13,7 @@ use libtest_mimic::Trial;
 
 use crate::report;
 use crate::run::{Run, verdict};
+use crate::world::Daemons;
 
 /// What is done, and that it is survived.
 pub struct Case {
@@ -21,10 +22,28 @@ pub struct Case {
     /// The sentence.
     pub name: &'static str,
     pub run: fn(&Run),
+    /// The daemons with which it is done besides BIRD alone.
+    daemons: &'static [Daemons],
 }
 
+impl Case {
+    pub const fn new(fault: &'static str, name: &'static str, run: fn(&Run)) -> Self {
+        Self { fault, name, run, daemons: &[] }
+    }
+
+    /// With these, too.
+    const fn also(self, daemons: &'static [Daemons]) -> Self {
+        Self { daemons, ..self }
+    }
+}
+
+/// For what concerns a daemon alone.
+const FRR: &[Daemons] = &[Daemons::Frr];
+/// For what its neighbors see, too.
+const EACH_WAY: &[Daemons] = &[Daemons::Frr, Daemons::FrrSuffers, Daemons::FrrBeside];
+
 const fn case(fault: &'static str, name: &'static str, run: fn(&Run)) -> Case {
-    Case { fault, name, run }
+    Case::new(fault, name, run)
 }
 
 /// Every case.
@@ -43,13 +62,14 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     .flatten()
 }
 
-/// One test for each.
+/// One test for each, with each of its daemons.
 pub fn trials() -> Vec<Trial> {
     all()
-        .map(|case| {
-            let name = format!("survives::{}", case.name);
+        .flat_map(|case| std::iter::once(&Daemons::Bird).chain(case.daemons).map(move |daemons| (case, *daemons)))
+        .map(|(case, daemons)| {
+            let name = format!("survives::{}{}", case.name, daemons.suffix());
             Trial::test(name.clone(), move || {
-                let line = Run::plain().finish(case).line;
+                let line = Run::plain(daemons).finish(case).line;
                 report::write(&name, &line);
                 verdict(&line)
             })

@@ -52,7 +52,7 @@ fn dying(run: &Run) {
         run.survives(
             &format!("a client that dies after {milliseconds} ms"),
             || {
-                machine.configure(&if forth { after() } else { before() });
+                world.configure(&if forth { after() } else { before() });
                 let limit = format!("{}", Duration::from_millis(milliseconds).as_secs_f64());
                 machine.run(&["timeout", "-s", "KILL", &limit, RDSUP, "-c", CONFIG, "apply"]);
                 // Whatever became of it, the next is answered after it, and has its own answer.

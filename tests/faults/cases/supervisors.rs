@@ -2,39 +2,44 @@
 
 use std::sync::OnceLock;
 
-use super::{Case, case};
+use super::{Case, EACH_WAY, FRR, case};
 use crate::machine::{SOON, eventually};
 use crate::run::Run;
 use crate::said::Said;
 use crate::sweep::{COUNTING, counted, each, kill_at};
-use crate::world::{BYSTANDERS, CLAIM, PAIRS, World};
+use crate::world::{BYSTANDERS, CLAIM, EXTRA, PAIRS, World};
 
 pub const CASES: &[Case] = &[
     case(
         "kill -9 of the supervisor, idle",
         "a supervisor killed while idle is succeeded by one that watches what it left",
         idle,
-    ),
+    )
+    .also(EACH_WAY),
     case(
         "kill -9 at each step of start",
         "a start killed before and after each step is completed by the next",
         start_steps,
-    ),
+    )
+    .also(FRR),
     case(
         "kill -9 at each file that start writes",
         "a start killed at each file that it writes is completed by the next",
         start_writes,
-    ),
+    )
+    .also(FRR),
     case(
         "kill -9 at each step of apply",
         "an apply killed before and after each step is completed by the next start",
         apply_steps,
-    ),
+    )
+    .also(FRR),
     case(
         "kill -9 at each step of stop",
         "a stop killed before and after each step is completed by the next",
         stop_steps,
-    ),
+    )
+    .also(FRR),
     case(
         "a step of apply that fails",
         "an apply of which a step fails is taken back, and done by the next",
@@ -54,7 +59,7 @@ fn idle(run: &Run) {
     let world = World::pairs(run);
     let machine = &world.machine;
     let (others, sufferers) = (world.bystanders(), world.sufferers());
-    for _ in 0..IDLE {
+    for _ in 0..IDLE.div_ceil(run.daemons.stride()) {
         run.survives(
             "kill -9 of the supervisor",
             || {
@@ -69,13 +74,13 @@ fn idle(run: &Run) {
             },
         );
     }
-    let environment = machine.sh("cat /proc/$(pgrep -x bird | head -1)/environ | tr '\\0' ' '");
+    let environment = machine.sh("cat /proc/$(pgrep -x 'bird|bgpd' | head -1)/environ | tr '\\0' ' '");
     assert!(environment.contains("PATH=") && !environment.contains("FAILPOINTS"), "{environment}");
     // What was adopted is watched: it comes back when it dies.
-    let daemon = machine.bird("a").expect("a has a daemon");
-    machine.line(&format!("kill -9 {daemon}"));
+    let daemon = world.daemon("a");
+    machine.line(&format!("kill -9 {}", world.victims("a").join(" ")));
     eventually(run.patience, "the adopted daemon is replaced", || {
-        machine.bird("a").is_some_and(|new| new != daemon) && world.session_is_up()
+        world.is_replaced("a", &daemon) && world.session_is_up()
     });
     world.assert_untouched(&others);
 }
@@ -111,7 +116,7 @@ fn start_writes(run: &Run) {
 }
 
 fn start(run: &Run, name: &str) {
-    let expected = undisturbed(&Run::plain(), name);
+    let expected = undisturbed(&run.undisturbed(), name);
     let prepare = |part: &Run, _| World::new(part, &pair());
     each(run, expected.points, prepare, |part, world, number| {
         part.survives(
@@ -144,7 +149,7 @@ pub fn before() -> String {
 /// The other way round.
 pub fn after() -> String {
     let pair = PAIRS.replace("tcp/80", "tcp/80,443").replace("192.168.66.0/24", "192.168.77.0/24");
-    let daemon = "[domain.a.extra]\nbird = \"filter unused { reject; }\"\n";
+    let daemon = format!("[domain.a.extra]\n{EXTRA}");
     format!("{pair}{CLAIM}{daemon}{BYSTANDERS}{}", guest("f", 65006, "10.6"))
 }
 
@@ -186,7 +191,7 @@ impl Changing {
     }
 
     fn write(&self, forth: bool) {
-        self.world.machine.configure(&if forth { after() } else { before() });
+        self.world.configure(&if forth { after() } else { before() });
     }
 
     /// The same state each time, the first time being the undisturbed one.
@@ -249,7 +254,7 @@ fn failing_steps(run: &Run) {
 
 /// At each point, or at each second or third.
 fn changed_at_each(run: &Run, what: &str, stride: usize, mend: impl Fn(&Changing, Said, bool) + Sync) {
-    let [back, forth] = Changing::new(&Run::plain()).points();
+    let [back, forth] = Changing::new(&run.undisturbed()).points();
     assert!(back.min(forth) > 40, "only {back} and {forth} points");
     let prepare = |part: &Run, _| Changing::new(part);
     each(run, forth.max(back).div_ceil(2 * stride), prepare, |part, changing, number| {
@@ -295,8 +300,8 @@ fn failing_stop(run: &Run) {
 }
 
 fn stopped_at_each(run: &Run, what: &str, mend: impl Fn(&World, Said) + Sync) {
-    let expected = undisturbed(&Run::plain(), "step");
-    let counting = World::new(&Run::plain(), &pair());
+    let expected = undisturbed(&run.undisturbed(), "step");
+    let counting = World::new(&run.undisturbed(), &pair());
     counting.start();
     counting.kill_supervisor();
     counting.verb_with(COUNTING, "stop").ok();
