@@ -3,7 +3,7 @@
 use super::{Case, EACH_WAY, FRR, case};
 use crate::machine::eventually;
 use crate::run::Run;
-use crate::world::{BYSTANDERS, PAIRS, World};
+use crate::world::{BYSTANDERS, Daemons, PAIRS, World};
 
 pub const CASES: &[Case] = &[
     case("a veth deleted, renamed, downed", "a veth that is deleted, renamed or downed is repaired", veth)
@@ -24,6 +24,14 @@ pub const CASES: &[Case] = &[
 pub struct Drift {
     pub what: &'static str,
     pub script: &'static str,
+}
+
+impl Drift {
+    /// Whether these daemons can take it. zebra says itself, of an interface that is up and gets another name, that "results are
+    /// uncertain": of the one that is then made with the old name it may not learn the addresses, until it begins again.
+    pub fn is_for(&self, daemons: Daemons) -> bool {
+        !self.script.contains("name stolen") || daemons.programs("a") == ["bird"]
+    }
 }
 
 const fn drift(what: &'static str, script: &'static str) -> Drift {
@@ -63,12 +71,8 @@ pub const REPLACED: &[Drift] = &[drift(
 )];
 
 fn veth(run: &Run) {
-    let world = World::pairs(run);
-    // zebra says itself, of an interface that is up and gets another name, that "results are uncertain": of the one that is then
-    // made with the old name it does not learn the addresses, until it begins again.
-    let is_certain = |drift: &&Drift| world.daemons.programs("a") == ["bird"] || !drift.script.contains("name stolen");
-    let done: Vec<Drift> = VETH.iter().filter(is_certain).copied().collect();
-    drifts(&world, run, &done);
+    let done: Vec<Drift> = VETH.iter().filter(|drift| drift.is_for(run.daemons)).copied().collect();
+    drifts(&World::pairs(run), run, &done);
 }
 
 fn flush(run: &Run) {
