@@ -192,9 +192,9 @@ pub trait RoutingDaemon: Send + Sync {
         None
     }
 
-    /// The program of it that must be ready before this one is started.
-    fn prerequisite(&self, _: Program) -> Option<Program> {
-        None
+    /// The programs of it that must be ready before this one is started.
+    fn prerequisites(&self, _: Program, _: &Place) -> &'static [Program] {
+        &[]
     }
 
     /// Whether a program of it is of no use any more when another was lost, which had been ready or not: then it is killed, and

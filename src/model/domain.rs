@@ -86,20 +86,27 @@ impl DaemonKind {
 
     /// The program that speaks BGP, and by which all of it is meant where one is named.
     pub fn speaker(self) -> Option<Program> {
-        self.programs().last().copied()
+        self.core().last().copied()
     }
 
-    /// Its programs, in the order in which they are started. The last one speaks BGP.
-    pub fn programs(self) -> &'static [Program] {
+    /// The programs without which it is not there, in the order in which they are started. The last one speaks BGP. Which others a
+    /// domain has follows from what is rendered for it.
+    pub fn core(self) -> &'static [Program] {
         match self {
             Self::Bird => &[Program::Bird],
             Self::Frr => &[Program::Zebra, Program::Bgpd],
             Self::None => &[],
         }
     }
+
+    /// Every program that it may have.
+    pub fn programs(self) -> impl Iterator<Item = Program> {
+        Program::ALL.into_iter().filter(move |program| program.kind() == self)
+    }
 }
 
-/// A program of a routing daemon: BIRD is one, other suites are several.
+/// A program of a routing daemon: BIRD is one, other suites are several. The order is that in which they are started, and the one
+/// that speaks BGP is the last of its daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Program {

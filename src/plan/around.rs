@@ -29,7 +29,7 @@ pub fn plan_around(desired: &Desired, observed: &Observed, layout: &Layout) -> (
                 !values.is_empty()
             }),
             Conflict::RoutedByOthers { .. } => {
-                let starts = |step: &Step| step.domain == host && matches!(step.action, Action::StartDaemon { .. });
+                let starts = |step: &Step| step.domain == host && step.action.starts_core();
                 planner.steps.retain(|(stage, step)| *stage != Stage::Daemons || !starts(step));
             }
             // For these nothing was planned.

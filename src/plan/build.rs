@@ -46,7 +46,8 @@ fn desired_domain(network: &Network, domain: &Domain, rendered: &RenderedDomain,
         let (text, owner) = (text.as_str().into(), FileOwner::DaemonGroup(domain.daemon));
         files.push(DesiredFile { path: path.clone(), text, mode: 0o640, owner });
         // That of the program that speaks BGP is the last.
-        daemon = Some(DesiredDaemon { kind: domain.daemon, config: path });
+        let programs = rendered.daemon.keys().copied().collect();
+        daemon = Some(DesiredDaemon { kind: domain.daemon, programs, config: path });
     }
     if !domain.dns.is_empty() {
         let text = domain.dns.iter().fold(String::new(), |mut text, server| {

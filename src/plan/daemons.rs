@@ -1,5 +1,7 @@
 //! Which routing daemons start, stop, or are told something.
 
+use std::collections::BTreeSet;
+
 use super::desired::{DesiredDaemon, DesiredDomain};
 use super::observed::{ObservedDaemon, ObservedDomain};
 use super::planner::Planner;
@@ -10,38 +12,52 @@ use crate::model::{DomainName, InterfaceName, Program};
 impl Planner<'_> {
     pub(super) fn daemon(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
         let starts = |daemon: &DesiredDaemon| {
-            let (kind, socket) = (daemon.kind, self.layout.socket(name, daemon.kind));
-            (Stage::Daemons, Action::StartDaemon { kind, config: daemon.config.clone(), socket })
+            let (kind, programs) = (daemon.kind, daemon.programs.clone());
+            let (config, socket) = (daemon.config.clone(), self.layout.socket(name, kind));
+            (Stage::Daemons, Action::StartDaemon { kind, programs, config, socket })
         };
-        let (kind, loaded) = match &seen.daemon {
+        let (kind, running, loaded) = match &seen.daemon {
             ObservedDaemon::Stopped => {
                 if let Some((stage, action)) = wanted.daemon.as_ref().map(starts) {
                     self.push(stage, name, wanted.origin, action);
                 }
                 return;
             }
-            ObservedDaemon::Running { kind, loaded, .. } => (*kind, loaded),
+            ObservedDaemon::Running { kind, programs, loaded, .. } => (*kind, programs, loaded),
         };
         let socket = self.layout.socket(name, kind);
-        if wanted.daemon.as_ref().is_none_or(|daemon| daemon.kind != kind) {
+        let Some(daemon) = wanted.daemon.as_ref().filter(|daemon| daemon.kind == kind) else {
             let starts = wanted.daemon.as_ref().map(starts);
-            self.push(Stage::StopDaemons, name, wanted.origin, Action::StopDaemon { kind, socket });
+            let programs = running.clone();
+            self.push(Stage::StopDaemons, name, wanted.origin, Action::StopDaemon { kind, programs, socket });
             if let Some((stage, action)) = starts {
                 self.push(stage, name, wanted.origin, action);
             }
             return;
+        };
+        // What the others are to be told may need it.
+        let programs: BTreeSet<Program> = daemon.programs.difference(running).copied().collect();
+        if !programs.is_empty() {
+            let (config, socket) = (daemon.config.clone(), socket.clone());
+            self.push(Stage::Daemons, name, wanted.origin, Action::StartDaemon { kind, programs, config, socket });
         }
         let has_read = |program: &Program| {
             let path = self.layout.daemon_config(name, *program);
             let text = wanted.files.iter().find(|file| file.path == path).map(|file| &*file.text);
             loaded.get(program).map(String::as_str) == text
         };
-        if !kind.programs().iter().all(has_read) {
+        if !daemon.programs.intersection(running).all(has_read) {
             self.push(Stage::Daemons, name, wanted.origin, Action::ReloadDaemon { kind, socket: socket.clone() });
         }
         if lost_source(wanted, seen) {
             let cause = "a source address was gone, and the routes that use it";
+            let socket = socket.clone();
             self.push_because(Stage::Daemons, name, wanted.origin, Action::ResyncDaemon { kind, socket }, cause);
+        }
+        // After the others have been told that they must do without.
+        let programs: BTreeSet<Program> = running.difference(&daemon.programs).copied().collect();
+        if !programs.is_empty() {
+            self.push(Stage::Daemons, name, wanted.origin, Action::StopDaemon { kind, programs, socket });
         }
     }
 }

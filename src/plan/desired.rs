@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::observed::RouteSpec;
-use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
+use crate::model::{DaemonKind, DomainName, InterfaceName, Origin, Program};
 
 /// The whole machine as the file wants it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,8 +161,10 @@ pub struct VethEnd {
 /// One routing daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredDaemon {
-    /// Which program.
+    /// Which one.
     pub kind: DaemonKind,
-    /// Its configuration file, one of the domain's `files`.
+    /// Its programs.
+    pub programs: BTreeSet<Program>,
+    /// The configuration file of the program that speaks BGP, one of the domain's `files`.
     pub config: PathBuf,
 }

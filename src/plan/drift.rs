@@ -6,7 +6,7 @@ use super::observed::{Observed, RouteSpec};
 use super::stages::Plan;
 use super::step::{Action, Step};
 use super::{LINK_GROUP, Layout, VethEnd};
-use crate::model::{DomainName, InterfaceName};
+use crate::model::{DomainName, InterfaceName, Program};
 
 /// How many things of one kind are named; of more only the number is told.
 const NAMED: usize = 3;
@@ -124,9 +124,15 @@ impl Explained {
                 Some(("sysctl", format!("{}{and}", first.dotted()), "was altered"))
             }
             Action::RemoveNamespace => Some(("a domain that the file does not have", String::new(), "was there")),
-            Action::StartDaemon { .. } => Some(("its routing daemon", String::new(), "did not run")),
+            Action::StartDaemon { .. } if step.action.starts_core() => {
+                Some(("its routing daemon", String::new(), "did not run"))
+            }
+            Action::StartDaemon { programs, .. } => Some(("its program", names(programs), "did not run")),
             Action::ReloadDaemon { .. } => Some(("its routing daemon", String::new(), "had another configuration")),
-            Action::StopDaemon { .. } => Some(("a routing daemon", String::new(), "ran unasked")),
+            Action::StopDaemon { .. } if step.action.stops_core() => {
+                Some(("a routing daemon", String::new(), "ran unasked"))
+            }
+            Action::StopDaemon { programs, .. } => Some(("the program", names(programs), "ran unasked")),
             action => self.on_interface(domain, action, seen.map(|seen| &seen.links)),
         }
     }
@@ -165,6 +171,10 @@ impl Explained {
             _ => None,
         }
     }
+}
+
+fn names(programs: &BTreeSet<Program>) -> String {
+    programs.iter().map(|program| program.as_str()).collect::<Vec<_>>().join(" and ")
 }
 
 fn route_words(route: &RouteSpec) -> String {

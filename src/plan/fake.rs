@@ -1,6 +1,8 @@
 //! A machine that exists only as an [`Observed`] value, for tests: carrying out a step changes what is observed next, as
 //! far as the planner can tell.
 
+use std::collections::BTreeSet;
+
 use super::{
     Action, LINK_GROUP, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedFilter, ObservedLink,
 };
@@ -130,14 +132,27 @@ impl Observed {
             Action::RemoveRoute(route) => drop(self.domain(name).routes.remove(route)),
             Action::StartDaemon { kind, .. } | Action::ReloadDaemon { kind, .. } => {
                 let domain = self.domain(name);
+                let mut running = match &domain.daemon {
+                    ObservedDaemon::Running { programs, .. } => programs.clone(),
+                    ObservedDaemon::Stopped => BTreeSet::new(),
+                };
+                if let Action::StartDaemon { programs, .. } = &step.action {
+                    running.extend(programs);
+                }
                 let read = |program: &Program| {
                     let (text, _) = domain.files.get(&super::tests::layout().daemon_config(name, *program))?;
                     Some((*program, text.clone()))
                 };
-                let loaded = kind.programs().iter().filter_map(read).collect();
-                domain.daemon = ObservedDaemon::Running { kind: *kind, pid: 1, loaded };
+                let loaded = running.iter().filter_map(read).collect();
+                domain.daemon = ObservedDaemon::Running { kind: *kind, pid: 1, programs: running, loaded };
             }
-            Action::StopDaemon { .. } => self.domain(name).daemon = ObservedDaemon::Stopped,
+            Action::StopDaemon { .. } if step.action.stops_core() => self.domain(name).daemon = ObservedDaemon::Stopped,
+            Action::StopDaemon { programs: gone, .. } => {
+                if let ObservedDaemon::Running { programs, loaded, .. } = &mut self.domain(name).daemon {
+                    programs.retain(|program| !gone.contains(program));
+                    loaded.retain(|program, _| !gone.contains(program));
+                }
+            }
         }
     }
 

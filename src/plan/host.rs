@@ -53,7 +53,7 @@ impl Planner<'_> {
             };
             conflicts.extend(found.advertised.iter().map(lost));
         }
-        if planned(&|action| matches!(action, Action::StartDaemon { .. })) {
+        if planned(&Action::starts_core) {
             let taken = |found: &String| Conflict::RoutedByOthers { found: found.clone(), origin: wanted.origin };
             conflicts.extend(found.routed_by.iter().map(taken));
         }

@@ -122,12 +122,14 @@ pub enum ObservedDaemon {
     /// None is recorded, or the record names a process that is gone or is another one.
     #[default]
     Stopped,
-    /// It runs in the domain's namespace; with the configuration texts that it last loaded, where known.
+    /// The core of it runs in the domain's namespace; with the configuration texts that it last loaded, where known.
     Running {
         /// Which one.
         kind: DaemonKind,
         /// The process id of the program that speaks BGP.
         pid: u32,
+        /// Its programs that run: those of its core, and others.
+        programs: BTreeSet<Program>,
         /// What its programs last loaded.
         loaded: BTreeMap<Program, String>,
     },

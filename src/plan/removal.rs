@@ -139,9 +139,9 @@ impl<'a> Planner<'a> {
     /// A domain of ours that nothing asks for any more.
     pub(super) fn remove_domain(&mut self, name: &DomainName, seen: &'a ObservedDomain) {
         let none = Origin::default();
-        if let ObservedDaemon::Running { kind, .. } = seen.daemon {
-            let socket = self.layout.socket(name, kind);
-            self.push(Stage::StopDaemons, name, none, Action::StopDaemon { kind, socket });
+        if let ObservedDaemon::Running { kind, programs, .. } = &seen.daemon {
+            let (kind, programs, socket) = (*kind, programs.clone(), self.layout.socket(name, *kind));
+            self.push(Stage::StopDaemons, name, none, Action::StopDaemon { kind, programs, socket });
         }
         if name.is_host() {
             for (interface, link) in &seen.links {

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use super::desired::{FileOwner, FileText, VethEnd};
 use super::observed::RouteSpec;
-use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
+use crate::model::{DaemonKind, DomainName, InterfaceName, Origin, Program};
 
 /// One thing to do in one domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +171,9 @@ pub enum Action {
     StartDaemon {
         /// Which one.
         kind: DaemonKind,
-        /// Its configuration file.
+        /// Those of its programs that do not run.
+        programs: BTreeSet<Program>,
+        /// The configuration file of the one that speaks BGP.
         config: PathBuf,
         /// Where its control socket will be.
         socket: PathBuf,
@@ -191,13 +193,31 @@ pub enum Action {
         /// Its control socket.
         socket: PathBuf,
     },
-    /// The routing daemon should not run.
+    /// The routing daemon should not run, or programs of it should not.
     StopDaemon {
         /// Which one.
         kind: DaemonKind,
+        /// Those of its programs that run and should not.
+        programs: BTreeSet<Program>,
         /// Its control socket.
         socket: PathBuf,
     },
+}
+
+impl Action {
+    /// Whether the routing daemon as a whole is started, not just a program beside its core.
+    pub fn starts_core(&self) -> bool {
+        matches!(self, Self::StartDaemon { kind, programs, .. } if holds_core(*kind, programs))
+    }
+
+    /// Whether the routing daemon as a whole is stopped.
+    pub fn stops_core(&self) -> bool {
+        matches!(self, Self::StopDaemon { kind, programs, .. } if holds_core(*kind, programs))
+    }
+}
+
+fn holds_core(kind: DaemonKind, programs: &BTreeSet<Program>) -> bool {
+    kind.core().iter().any(|program| programs.contains(program))
 }
 
 impl Step {
@@ -269,10 +289,12 @@ impl fmt::Display for Step {
             Action::RemoveAddress { name, address } => write!(f, "{ip} address delete {address} dev {name}"),
             Action::AddRoute(route) => write!(f, "{ip} {}route replace {route}", ip_family(route)),
             Action::RemoveRoute(route) => write!(f, "{ip} {}route delete {route}", ip_family(route)),
-            Action::StartDaemon { kind, config, socket } => daemon::start(*kind, &inside, config, socket).fmt(f),
+            Action::StartDaemon { kind, programs, config, socket } => {
+                daemon::start(*kind, programs, &inside, config, socket).fmt(f)
+            }
             Action::ReloadDaemon { kind, socket } => daemon::reload(*kind, socket).fmt(f),
             Action::ResyncDaemon { kind, socket } => daemon::resync(*kind, socket).fmt(f),
-            Action::StopDaemon { kind, socket } => daemon::stop(*kind, socket).fmt(f),
+            Action::StopDaemon { kind, programs, socket } => daemon::stop(*kind, programs, socket).fmt(f),
         }
     }
 }

@@ -48,7 +48,7 @@ fn domain(label: &str) -> DesiredDomain {
         interfaces: BTreeMap::from([(InterfaceName::loopback(), lo)]),
         routes: BTreeSet::from([RouteSpec::own("198.51.100.0/24".parse().unwrap(), "unreachable")]),
         route_origins: BTreeMap::new(),
-        daemon: Some(DesiredDaemon { kind: DaemonKind::Bird, config }),
+        daemon: Some(DesiredDaemon { kind: DaemonKind::Bird, programs: [Program::Bird].into(), config }),
         origin: Origin { line: 1 },
     }
 }

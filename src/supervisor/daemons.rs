@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::apply::FailedStep;
 use super::keeper::{Applied, Keeper};
 use super::processes::Processes;
-use crate::model::{DaemonName, DomainName};
+use crate::model::{DaemonName, DomainName, Program};
 use crate::plan::{Action, Desired, Observed, Step};
 use crate::sys::fault;
 
@@ -80,6 +80,20 @@ impl Keeper {
         left
     }
 
+    /// Whether these programs of one domain's daemon are gone, while the others go on.
+    async fn stop_programs(
+        &mut self,
+        domain: &DomainName,
+        programs: &BTreeSet<Program>,
+        applied: &mut Applied,
+    ) -> bool {
+        let left = self.processes.stop_programs(domain, programs).await;
+        for name in &left {
+            applied.problem(domain, format!("its {} does not leave, not even when killed", name.program.as_str()));
+        }
+        left.is_empty()
+    }
+
     /// Daemons of these domains that nobody watches would be in the way of new ones. Answers with the domains that had one.
     pub(super) async fn end_strays(&self, domains: impl Iterator<Item = &DomainName>) -> BTreeSet<DomainName> {
         let programs = domains.flat_map(DaemonName::all_of);
@@ -108,15 +122,26 @@ impl Keeper {
         if let (Err(words), false) = (fault::point("step"), matches!(step.action, Action::StartDaemon { .. })) {
             return Self::told(step, Err(words), applied);
         }
-        match step.action {
-            Action::StartDaemon { .. } => {
-                // It runs, and yet not where it should: its namespace was replaced under it. One of which only a part runs has to
-                // keep its routes, and what it lacks comes back.
-                if self.processes.has_any_process(domain) && !self.processes.has_part(domain, daemon.kind) {
-                    self.stop_daemons(std::iter::once(domain), applied).await;
+        match &step.action {
+            Action::StartDaemon { programs, .. } => {
+                // It runs, and yet not where it should: its namespace was replaced under it. One whose core runs in part has to keep
+                // its routes, and what it lacks comes back.
+                if step.action.starts_core() {
+                    if self.processes.has_any_process(domain) && !self.processes.has_part_of_core(domain, daemon.kind) {
+                        self.stop_daemons(std::iter::once(domain), applied).await;
+                    }
+                    self.processes.want(domain, &daemon.programs, recover.contains(domain));
+                } else {
+                    if programs.iter().any(|program| self.processes.has_process(&DaemonName::new(domain, *program))) {
+                        self.stop_programs(domain, programs, applied).await;
+                    }
+                    self.processes.want(domain, programs, recover.contains(domain));
                 }
-                self.processes.want(domain, daemon.kind, recover.contains(domain));
                 applied.done += 1;
+            }
+            Action::StopDaemon { programs, .. } => {
+                let are_gone = self.stop_programs(domain, programs, applied).await;
+                applied.done += usize::from(are_gone);
             }
             Action::ReloadDaemon { .. } => Self::told(step, self.processes.reload(domain).await, applied),
             Action::ResyncDaemon { .. } => Self::told(step, self.processes.resync(domain).await, applied),

@@ -139,7 +139,7 @@ impl Domain {
         std::fs::write(self.place.config(Program::Bgpd), bgpd).expect("the directory is ours");
         std::fs::write(self.place.config(Program::Zebra), zebra).expect("the directory is ours");
         bgpd.clone_into(&mut self.loaded.lock().expect("nobody panicked"));
-        for program in DaemonKind::Frr.programs() {
+        for program in DaemonKind::Frr.core() {
             let started = Frr.command(*program, &self.place, false).expect("frr is installed");
             let mut command = self.inside(&started.program);
             let child = command.args(&started.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();

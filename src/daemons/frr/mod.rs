@@ -54,8 +54,8 @@ impl RoutingDaemon for Frr {
     }
 
     /// bgpd tries only every 10 s to reach a zebra that is not there yet.
-    fn prerequisite(&self, program: Program) -> Option<Program> {
-        (program == Program::Bgpd).then_some(Program::Zebra)
+    fn prerequisites(&self, program: Program, _: &Place) -> &'static [Program] {
+        if program == Program::Bgpd { &[Program::Zebra] } else { &[] }
     }
 
     /// They begin again together.
@@ -64,9 +64,11 @@ impl RoutingDaemon for Frr {
     /// takes them for left over and removes them. zebra that has lost bgpd removes the routes of all neighbors as soon as one of
     /// the next bgpd's neighbors cannot restart gracefully, or has just started itself. A new zebra (`-K`) leaves them all alone.
     ///
-    /// A zebra that never comes up harms no bgpd. The other way round it would take the routes away in the end.
-    fn falls_with(&self, _: Program, lost: Program, was_ready: bool) -> bool {
-        lost == Program::Bgpd || was_ready
+    /// A zebra that never comes up harms no bgpd. The other way round it would take the routes away in the end. Of the programs beside
+    /// these two each finds its way back by itself.
+    fn falls_with(&self, program: Program, lost: Program, was_ready: bool) -> bool {
+        let is_core = |program| self.kind().core().contains(program);
+        is_core(&program) && is_core(&lost) && (lost == Program::Bgpd || was_ready)
     }
 
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {

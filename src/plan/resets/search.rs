@@ -42,7 +42,7 @@ impl<'a> Search<'a> {
         let steps: Vec<&Action> =
             self.plan.steps().filter(|step| &step.domain == name).map(|step| &step.action).collect();
         let reloads = steps.iter().any(|action| matches!(action, Action::ReloadDaemon { .. }));
-        let leaves = steps.iter().any(|action| matches!(action, Action::StopDaemon { .. } | Action::RemoveNamespace));
+        let leaves = steps.iter().any(|action| action.stops_core() || matches!(action, Action::RemoveNamespace));
         let lost = self.lost_interfaces(name);
         let is_touched = reloads || leaves || !lost.is_empty() || steps.iter().any(|action| takes_away(action));
         // Reading a configuration takes longer than everything else here.

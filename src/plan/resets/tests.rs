@@ -159,11 +159,15 @@ fn policy_resets_nothing_and_neither_does_a_first_start() {
 #[test]
 fn what_is_not_known_may_reset() {
     let mut observed = running(FILE);
-    observed.domains.get_mut("private").unwrap().daemon =
-        ObservedDaemon::Running { kind: DaemonKind::Bird, pid: 7, loaded: BTreeMap::new() };
+    observed.domains.get_mut("private").unwrap().daemon = ObservedDaemon::Running {
+        kind: DaemonKind::Bird,
+        pid: 7,
+        programs: [Program::Bird].into(),
+        loaded: BTreeMap::new(),
+    };
     assert_eq!(of(&observed, FILE), [format!("? {PRIVATE}: private: what its daemon last loaded is not known")]);
     let strange = BTreeMap::from([(Program::Bird, "protocol bgp rd_internet {".to_owned())]);
     observed.domains.get_mut("private").unwrap().daemon =
-        ObservedDaemon::Running { kind: DaemonKind::Bird, pid: 7, loaded: strange };
+        ObservedDaemon::Running { kind: DaemonKind::Bird, pid: 7, programs: [Program::Bird].into(), loaded: strange };
     assert_eq!(of(&observed, FILE), ["? private (every session): what its daemon last loaded cannot be read"]);
 }

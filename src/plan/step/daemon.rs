@@ -1,5 +1,6 @@
 //! The lines that an admin would type about a routing daemon.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Word;
@@ -15,7 +16,13 @@ fn directory(file: &Path) -> &Path {
 }
 
 /// `inside` leads into the namespace.
-pub(super) fn start(kind: DaemonKind, inside: &str, config: &Path, socket: &Path) -> String {
+pub(super) fn start(
+    kind: DaemonKind,
+    programs: &BTreeSet<Program>,
+    inside: &str,
+    config: &Path,
+    socket: &Path,
+) -> String {
     match kind {
         DaemonKind::Frr => {
             let sockets = word(directory(socket));
@@ -26,7 +33,7 @@ pub(super) fn start(kind: DaemonKind, inside: &str, config: &Path, socket: &Path
                 let (pid, zserv) = (beside(&format!("{name}.pid")), beside("zserv.api"));
                 format!("{inside}/usr/lib/frr/{name} -f {config} --vty_socket {sockets} -z {zserv} -i {pid}")
             };
-            kind.programs().iter().map(line).collect::<Vec<_>>().join(" & ")
+            programs.iter().map(line).collect::<Vec<_>>().join(" & ")
         }
         DaemonKind::Bird | DaemonKind::None => format!("{inside}bird -c {} -s {}", word(config), word(socket)),
     }
@@ -55,11 +62,12 @@ pub(super) fn resync(kind: DaemonKind, socket: &Path) -> String {
     }
 }
 
-pub(super) fn stop(kind: DaemonKind, socket: &Path) -> String {
+pub(super) fn stop(kind: DaemonKind, programs: &BTreeSet<Program>, socket: &Path) -> String {
     match kind {
         DaemonKind::Frr => {
-            let pid = |name: &str| word(&directory(socket).join(name));
-            format!("kill $(cat {} {})", pid("bgpd.pid"), pid("zebra.pid"))
+            // The last one first: it needs those before it.
+            let pid = |program: &Program| word(&directory(socket).join(format!("{}.pid", program.as_str())));
+            format!("kill $(cat {})", programs.iter().rev().map(pid).collect::<Vec<_>>().join(" "))
         }
         DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} down", word(socket)),
     }

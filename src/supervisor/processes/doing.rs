@@ -16,7 +16,7 @@ use crate::sys::process::{self, ExitStatus, Process, Signal};
 
 /// How often a daemon that is not ready yet is asked again.
 const ASK_EVERY: Duration = Duration::from_millis(10);
-/// How long a program waits for the one that it needs before it is started all the same.
+/// How long a program waits for those that it needs before it is started all the same.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
 
 impl Processes {
@@ -61,10 +61,13 @@ impl Processes {
         tokio::spawn(async move {
             // In the order in which they were asked for, few at a time: many at once would all be slow.
             let _permit = gate.acquire().await;
-            if let Some(first) = daemon.prerequisite(name.program) {
-                // One that does not come up is lost by itself, and this one tried again.
-                let _ = tokio::time::timeout(FIRST_WITHIN, until_ready(daemon, first, &place)).await;
-            }
+            let first = async {
+                for program in daemon.prerequisites(name.program, &place) {
+                    until_ready(daemon, *program, &place).await;
+                }
+            };
+            // One that does not come up is lost by itself, and this one tried again.
+            let _ = tokio::time::timeout(FIRST_WITHIN, first).await;
             let launching = name.clone();
             let launched = tokio::task::spawn_blocking(move || {
                 launch(&machine, &layout, &launching, daemon, &place, output, recovering)

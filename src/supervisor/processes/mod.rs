@@ -148,10 +148,10 @@ impl Processes {
         }
     }
 
-    /// The daemon should run, with every program of it. `recover` says that its domain was there before and may hold routes of
+    /// These programs of the domain's daemon should run. `recover` says that its domain was there before and may hold routes of
     /// a daemon that was lost, which must not be flushed.
-    pub fn want(&mut self, domain: &DomainName, kind: DaemonKind, recover: bool) {
-        for program in kind.programs() {
+    pub fn want(&mut self, domain: &DomainName, programs: &BTreeSet<Program>, recover: bool) {
+        for program in programs {
             let name = DaemonName::new(domain, *program);
             if self.entry(&name, recover) {
                 self.feed(&name, &Event::Want);
@@ -223,7 +223,7 @@ impl Processes {
 
     /// The program of a domain's daemon that speaks BGP, and takes its configuration.
     fn speaker(&self, domain: &DomainName) -> Option<(&DaemonName, &Entry)> {
-        self.of(domain).last()
+        self.of(domain).last().filter(|(name, _)| name.program.kind().speaker() == Some(name.program))
     }
 
     /// Whether a program of the domain's daemon is watched here.
@@ -236,14 +236,14 @@ impl Processes {
         self.entries.get(name).is_some_and(|entry| entry.life.pid().is_some())
     }
 
-    /// Whether some of the programs of a daemon have a process now, and some have none.
-    pub fn has_part(&self, domain: &DomainName, kind: DaemonKind) -> bool {
-        (1..kind.programs().len()).contains(&self.missing(domain, kind).count())
+    /// Whether some programs of a daemon's core have a process now, and some have none.
+    pub fn has_part_of_core(&self, domain: &DomainName, kind: DaemonKind) -> bool {
+        (1..kind.core().len()).contains(&self.missing(domain, kind).count())
     }
 
-    /// The programs of a daemon that have no process now.
+    /// The programs of a daemon's core that have no process now.
     fn missing(&self, domain: &DomainName, kind: DaemonKind) -> impl Iterator<Item = DaemonName> {
-        let programs = kind.programs().iter().map(|program| DaemonName::new(domain, *program));
+        let programs = kind.core().iter().map(|program| DaemonName::new(domain, *program));
         programs.filter(|name| !self.has_process(name))
     }
 
@@ -271,27 +271,37 @@ impl Processes {
         self.of(domain).filter_map(|(name, entry)| Some((name, entry.process.as_ref()?)))
     }
 
-    /// Stops these daemons and waits until they have left. Those that would not are named in the answer.
+    /// Stops the daemons of these domains and waits until they have left. Those that would not are named in the answer.
     pub async fn stop(&mut self, domains: &BTreeSet<DomainName>) -> Vec<DomainName> {
-        let names = |entries: &BTreeMap<DaemonName, Entry>| -> Vec<DaemonName> {
-            entries.keys().filter(|name| domains.contains(&name.domain)).cloned().collect()
-        };
+        let left = self.stop_those(|name| domains.contains(&name.domain)).await;
+        domains.iter().filter(|domain| left.iter().any(|name| name.domain == **domain)).cloned().collect()
+    }
+
+    /// The same for these programs of one domain's daemon, while the others go on.
+    pub async fn stop_programs(&mut self, domain: &DomainName, programs: &BTreeSet<Program>) -> Vec<DaemonName> {
+        self.stop_those(|name| &name.domain == domain && programs.contains(&name.program)).await
+    }
+
+    async fn stop_those(&mut self, meant: impl Fn(&DaemonName) -> bool) -> Vec<DaemonName> {
+        let names: Vec<DaemonName> = self.entries.keys().filter(|name| meant(name)).cloned().collect();
         // Who speaks BGP first, while what writes its routes is still there.
-        for name in names(&self.entries).iter().rev() {
+        for name in names.iter().rev() {
             // SIGTERM has BIRD close its sessions with a Cease, as its own `down` would, and needs no answer.
             self.feed(name, &Event::Unwant);
         }
         let deadline = Instant::now() + STOP_WITHIN;
-        let is_over = |entry: &Entry| entry.life.state() == State::Stopped;
-        while !domains.iter().all(|domain| self.of(domain).all(|(_, entry)| is_over(entry))) {
+        let left = |entries: &BTreeMap<DaemonName, Entry>| -> Vec<DaemonName> {
+            let is_left = |(name, entry): &(&DaemonName, &Entry)| meant(name) && entry.life.state() != State::Stopped;
+            entries.iter().filter(is_left).map(|(name, _)| name.clone()).collect()
+        };
+        while !left(&self.entries).is_empty() {
             match tokio::time::timeout_at(deadline, self.next()).await {
                 Ok(happening) => self.handle(happening),
                 Err(_) => break,
             }
         }
-        let left = domains.iter().filter(|domain| self.of(domain).any(|(_, entry)| !is_over(entry))).cloned().collect();
-        self.entries.retain(|name, entry| !(domains.contains(&name.domain) && is_over(entry)));
-        left
+        self.entries.retain(|name, entry| !meant(name) || entry.life.state() != State::Stopped);
+        left(&self.entries)
     }
 
     /// Has the programs of a running daemon read their configurations again, those that have read another one.

@@ -217,10 +217,10 @@ impl Machine {
         Ok(found)
     }
 
-    /// The daemon that runs whole, every program of it.
+    /// The daemon whose core runs whole, with whatever else of it runs.
     fn daemon_of(&self, domain: &DomainName, namespace: Option<&Namespace>) -> ObservedDaemon {
-        let pid_of = |program: &Program| {
-            let name = DaemonName::new(domain, *program);
+        let pid_of = |program: Program| {
+            let name = DaemonName::new(domain, program);
             let record = self.recorded_daemon(&name)?;
             let inside = namespace.is_none_or(|namespace| namespace.inode() == record.netns_inode);
             self.running_daemon(&name, &record).ok().flatten().filter(|_| inside).map(|process| process.pid())
@@ -228,11 +228,15 @@ impl Machine {
         DaemonKind::ALL
             .into_iter()
             .find_map(|kind| {
-                let pids: Option<Vec<u32>> = kind.programs().iter().map(pid_of).collect();
-                let pid = *pids?.last()?;
+                let pids: BTreeMap<Program, u32> =
+                    kind.programs().filter_map(|program| Some((program, pid_of(program)?))).collect();
+                let is_whole = kind.core().iter().all(|program| pids.contains_key(program));
+                let pid = *pids.get(&kind.speaker()?).filter(|_| is_whole)?;
+                let programs: BTreeSet<Program> = pids.into_keys().collect();
                 let read =
                     |program: &Program| Some((*program, self.loaded_config(&DaemonName::new(domain, *program))?));
-                Some(ObservedDaemon::Running { kind, pid, loaded: kind.programs().iter().filter_map(read).collect() })
+                let loaded = programs.iter().filter_map(read).collect();
+                Some(ObservedDaemon::Running { kind, pid, programs, loaded })
             })
             .unwrap_or_default()
     }
