@@ -46,8 +46,11 @@ impl Planner<'_> {
             let text = wanted.files.iter().find(|file| file.path == path).map(|file| &*file.text);
             loaded.get(program).map(String::as_str) == text
         };
-        if !daemon.programs.intersection(running).all(has_read) {
-            self.push(Stage::Daemons, name, wanted.origin, Action::ReloadDaemon { kind, socket: socket.clone() });
+        let others = daemon.programs.intersection(running).filter(|program| !has_read(program));
+        let programs: BTreeSet<Program> = others.copied().collect();
+        if !programs.is_empty() {
+            let socket = socket.clone();
+            self.push(Stage::Daemons, name, wanted.origin, Action::ReloadDaemon { kind, programs, socket });
         }
         if lost_source(wanted, seen) {
             let cause = "a source address was gone, and the routes that use it";

@@ -182,6 +182,8 @@ pub enum Action {
     ReloadDaemon {
         /// Which one.
         kind: DaemonKind,
+        /// Those of its programs that have read another one.
+        programs: BTreeSet<Program>,
         /// Its control socket.
         socket: PathBuf,
     },
@@ -292,7 +294,7 @@ impl fmt::Display for Step {
             Action::StartDaemon { kind, programs, config, socket } => {
                 daemon::start(*kind, programs, &inside, config, socket).fmt(f)
             }
-            Action::ReloadDaemon { kind, socket } => daemon::reload(*kind, socket).fmt(f),
+            Action::ReloadDaemon { kind, socket, .. } => daemon::reload(*kind, socket).fmt(f),
             Action::ResyncDaemon { kind, socket } => daemon::resync(*kind, socket).fmt(f),
             Action::StopDaemon { kind, programs, socket } => daemon::stop(*kind, programs, socket).fmt(f),
         }

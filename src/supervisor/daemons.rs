@@ -143,7 +143,9 @@ impl Keeper {
                 let are_gone = self.stop_programs(domain, programs, applied).await;
                 applied.done += usize::from(are_gone);
             }
-            Action::ReloadDaemon { .. } => Self::told(step, self.processes.reload(domain).await, applied),
+            Action::ReloadDaemon { programs, .. } => {
+                Self::told(step, self.processes.reload(domain, programs).await, applied);
+            }
             Action::ResyncDaemon { .. } => Self::told(step, self.processes.resync(domain).await, applied),
             _ => {}
         }

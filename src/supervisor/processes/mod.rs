@@ -304,10 +304,9 @@ impl Processes {
         left(&self.entries)
     }
 
-    /// Has the programs of a running daemon read their configurations again, those that have read another one.
-    pub async fn reload(&mut self, domain: &DomainName) -> Result<(), DaemonError> {
-        let names: Vec<DaemonName> = self.of(domain).map(|(name, _)| name.clone()).collect();
-        for name in names {
+    /// Has these programs of a running daemon read their configurations again, those that have read another one.
+    pub async fn reload(&mut self, domain: &DomainName, programs: &BTreeSet<Program>) -> Result<(), DaemonError> {
+        for name in programs.iter().map(|program| DaemonName::new(domain, *program)) {
             self.reload_one(name).await?;
         }
         Ok(())
