@@ -49,7 +49,9 @@ fn rendered_files_equal_the_golden_ones() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/render");
     let mut wrong = Vec::new();
     for (place, made) in all() {
-        for (suffix, text) in [("bgpd.conf", &made.bgpd), ("zebra.conf", &made.zebra)] {
+        let texts =
+            [("bgpd.conf", Some(&made.bgpd)), ("zebra.conf", Some(&made.zebra)), ("bfdd.conf", made.bfdd.as_ref())];
+        for (suffix, text) in texts.into_iter().filter_map(|(suffix, text)| Some((suffix, text?))) {
             let path = folder.join(format!("{place}.{suffix}"));
             if update {
                 write(&path, text);
@@ -70,12 +72,16 @@ fn write(path: &Path, text: &str) {
 const PLACES: &str =
     "mount -t tmpfs tmpfs /etc/frr; touch /etc/frr/vtysh.conf; mount -t tmpfs tmpfs /var/tmp; mkdir /var/tmp/frr";
 
-/// What a shell script prints on both outputs; `$1` is a directory with `bgpd.conf` and `zebra.conf`.
+/// What a shell script prints on both outputs; `$1` is a directory with `bgpd.conf`, `zebra.conf` and, if there is
+/// one, `bfdd.conf`.
 #[expect(clippy::disallowed_methods, reason = "the daemons are run by hand here, as an admin would")]
 fn shell(script: &str, text: &FrrText) -> String {
     let directory = tempfile::tempdir().unwrap();
     write(&directory.path().join("bgpd.conf"), &text.bgpd);
     write(&directory.path().join("zebra.conf"), &text.zebra);
+    if let Some(bfdd) = &text.bfdd {
+        write(&directory.path().join("bfdd.conf"), bfdd);
+    }
     let output = Command::new("unshare")
         .args(["-rnmpf", "--kill-child", "sh", "-c", &format!("exec 2>&1; {PLACES}; {script}"), "sh"])
         .arg(directory.path())
@@ -88,11 +94,20 @@ fn shell(script: &str, text: &FrrText) -> String {
 #[test]
 fn vtysh_parses_every_configuration() {
     for (place, text) in all() {
-        for file in ["bgpd.conf", "zebra.conf"] {
+        let bfdd = text.bfdd.as_ref().map(|_| "bfdd.conf");
+        for file in ["bgpd.conf", "zebra.conf"].into_iter().chain(bfdd) {
             let said = shell(&format!("vtysh -C -f $1/{file}; echo $?"), &text);
             assert_eq!(said, "0\n", "{place} {file}\n{}", text.bgpd);
         }
     }
+}
+
+#[test]
+fn there_is_a_bfdd_only_where_bfd_watches_a_neighbor() {
+    let with: Vec<_> = all().into_iter().filter(|(_, text)| text.bfdd.is_some()).collect();
+    assert_eq!(with.iter().map(|(place, _)| place.as_str()).collect::<Vec<_>>(), ["edge/edge"]);
+    assert!(with[0].1.bgpd.contains("\n neighbor 203.0.113.1 bfd profile rdsup\n"), "{}", with[0].1.bgpd);
+    assert!(!with[0].1.bgpd.contains("neighbor 198.51.100.9 bfd"), "that one is several hops away");
 }
 
 /// Loads `bgpd.conf` into a bgpd of its own, and returns what that complains about and what `commands` print.
@@ -112,6 +127,8 @@ fn loaded(text: &FrrText, commands: &str) -> String {
             !line.starts_with("Graceful restart configuration changed")
                 && !line.contains(" starting: ")
                 && !line.contains("peer_ttl_security_hops_set")
+                // There is no zebra to hand it on.
+                && !line.contains("_bfd_sess_send")
                 // librtr says what it does; there is no cache.
                 && !line.contains("RTR") && !line.contains("TCP Transport(")
         })

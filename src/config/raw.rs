@@ -293,6 +293,10 @@ pub struct Neighbor {
     /// How many hops away it may be. Without it the neighbor is directly connected, and protected by GTSM (RFC 5082).
     #[schemars(extend("minimum" = 1))]
     pub multihop: Option<At<u8>>,
+    /// Whether it is watched by BFD (RFC 5880), so that a way that is cut is noticed within a second. For a neighbor that is
+    /// directly connected; it must do the same.
+    #[schemars(extend("default" = false))]
+    pub bfd: Option<At<bool>>,
     /// What is accepted from it.
     #[serde(default)]
     #[schemars(extend("default" = []))]

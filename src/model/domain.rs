@@ -65,7 +65,7 @@ impl Domain {
 pub enum DaemonKind {
     /// BIRD 2.
     Bird,
-    /// FRR: zebra and bgpd.
+    /// FRR: zebra and bgpd, and bfdd where it is needed.
     Frr,
     /// No daemon: static routes only.
     None,
@@ -114,19 +114,22 @@ pub enum Program {
     Bird,
     /// FRR's `zebra`, which writes routes to the kernel.
     Zebra,
+    /// FRR's `bfdd`, only where BFD watches a neighbor.
+    Bfdd,
     /// FRR's `bgpd`.
     Bgpd,
 }
 
 impl Program {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::Bird, Self::Zebra, Self::Bgpd];
+    pub const ALL: [Self; 4] = [Self::Bird, Self::Zebra, Self::Bfdd, Self::Bgpd];
 
     /// Its name, as its file and its process have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bird => "bird",
             Self::Zebra => "zebra",
+            Self::Bfdd => "bfdd",
             Self::Bgpd => "bgpd",
         }
     }
@@ -135,7 +138,7 @@ impl Program {
     pub fn kind(self) -> DaemonKind {
         match self {
             Self::Bird => DaemonKind::Bird,
-            Self::Zebra | Self::Bgpd => DaemonKind::Frr,
+            Self::Zebra | Self::Bfdd | Self::Bgpd => DaemonKind::Frr,
         }
     }
 }
@@ -283,6 +286,7 @@ pub enum RouteKind {
 
 /// An external BGP neighbor.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent yes-or-no keys of the file")]
 pub struct Neighbor {
     /// Its name, unique in the domain.
     pub name: NeighborName,
@@ -298,6 +302,8 @@ pub struct Neighbor {
     pub ibgp: bool,
     /// How many hops away it may be; `None` means directly connected, protected by GTSM (RFC 5082).
     pub multihop: Option<u8>,
+    /// Whether it is watched by BFD (RFC 5880, 5881); only one that is directly connected is.
+    pub bfd: bool,
     /// What is accepted from it; empty means nothing.
     pub routes: Vec<PrefixPattern>,
     /// What is announced to it; empty means nothing.

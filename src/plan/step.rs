@@ -294,7 +294,7 @@ impl fmt::Display for Step {
             Action::StartDaemon { kind, programs, config, socket } => {
                 daemon::start(*kind, programs, &inside, config, socket).fmt(f)
             }
-            Action::ReloadDaemon { kind, socket, .. } => daemon::reload(*kind, socket).fmt(f),
+            Action::ReloadDaemon { kind, programs, socket } => daemon::reload(*kind, programs, socket).fmt(f),
             Action::ResyncDaemon { kind, socket } => daemon::resync(*kind, socket).fmt(f),
             Action::StopDaemon { kind, programs, socket } => daemon::stop(*kind, programs, socket).fmt(f),
         }

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::tests::{carry_out, layout, lines};
-use super::{Action, Desired, Layout, NamespaceState, Observed, ObservedDomain, ObservedLink, Plan, plan};
+use super::{
+    Action, Desired, Layout, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedLink, Plan, plan,
+};
 use crate::config;
-use crate::model::InterfaceName;
+use crate::model::{DomainName, InterfaceName, Program};
 use crate::render::{Secrets, Templates, render};
 
 /// What a file wants, with the generated text of daemons and filters.
@@ -204,4 +206,38 @@ fn a_change_of_policy_of_one_link_reconfigures_its_two_ends_alone() {
             |action: &Action| matches!(action, Action::AddVeth { .. } | Action::SetUp { .. } | Action::SetDown { .. });
         assert!(!plan.steps().any(|step| links(&step.action)), "{what}: {:#?}", lines(&plan));
     }
+}
+
+const WATCHED: &str = "[domain.edge]\ndaemon = \"frr\"\nasn = 65001\nfamilies = [\"ipv4\"]\nloopback = [\"10.0.0.1/32\"]\n[[domain.edge.interface]]\n\
+    name = \"up0\"\naddress = [\"203.0.113.2/30\"]\n[[domain.edge.neighbor]]\nname = \"up\"\naddress = \"203.0.113.1\"\n\
+    asn = 65001\nibgp = true\nbfd = true\n";
+
+#[test]
+fn the_first_neighbor_with_bfd_starts_bfdd_alone_and_the_last_one_stops_it_alone() {
+    let without = WATCHED.replace("bfd = true\n", "");
+    let daemons = |old: &str, new: &str| -> Vec<String> {
+        let plan = change(old, new);
+        let of_daemons =
+            |line: &String| !line.contains("install -m") && !line.contains("nft") && !line.contains("rm -rf");
+        lines(&plan).into_iter().filter(of_daemons).collect()
+    };
+    let reload = "vtysh --vty_socket /run/rdsup/edge/frr -c 'configure terminal' -c …    \
+                  # what differs in /run/rdsup/edge/bgpd.conf";
+    let start = "ip netns exec edge /usr/lib/frr/bfdd -f /run/rdsup/edge/bfdd.conf --vty_socket /run/rdsup/edge/frr \
+                 -z /run/rdsup/edge/frr/zserv.api -i /run/rdsup/edge/frr/bfdd.pid";
+    assert_eq!(daemons(&without, WATCHED), [start, reload]);
+    assert_eq!(daemons(WATCHED, &without), [reload, "kill $(cat /run/rdsup/edge/frr/bfdd.pid)"]);
+    // Nor does a bfdd that was lost, or one that nobody asked for, concern the others.
+    let (mut lost, mut more) = (running(WATCHED), running(&without));
+    let (gone, come) = (Program::Bfdd, Program::Bfdd);
+    let edge = DomainName::new("edge").unwrap();
+    if let ObservedDaemon::Running { programs, .. } = &mut lost.domains.get_mut(&edge).unwrap().daemon {
+        programs.remove(&gone);
+    }
+    if let ObservedDaemon::Running { programs, .. } = &mut more.domains.get_mut(&edge).unwrap().daemon {
+        programs.insert(come);
+    }
+    assert_eq!(lines(&plan(&wanted(WATCHED), &lost, &layout()).unwrap()), [start]);
+    let stop = "kill $(cat /run/rdsup/edge/frr/bfdd.pid)";
+    assert_eq!(lines(&plan(&wanted(&without), &more, &layout()).unwrap()), [stop]);
 }

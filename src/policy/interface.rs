@@ -8,7 +8,7 @@ use super::addresses::{AddressSet, PerFamily, aggregate, named_prefixes, subtrac
 use super::link::{accepts_everything, own_prefixes};
 use super::origin::originated;
 use super::translation::{claimed, offered_hosts};
-use crate::model::{Domain, Family, Interface, InterfaceName, Neighbor, Network, Packets};
+use crate::model::{DaemonKind, Domain, Family, Interface, InterfaceName, Neighbor, Network, Packets};
 
 /// The packet policy of one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,17 @@ pub struct SessionPeer {
     pub address: IpAddr,
     /// Whether it is directly connected, so that its packets arrive with hop limit 255 (GTSM, RFC 5082).
     pub direct: bool,
+    /// Whether BFD comes from it too, with the same hop limit (RFC 5881, section 5).
+    pub bfd: bool,
+    /// Whether the filter gives that hop limit to what goes there, see [`raises_hops`].
+    pub raised: bool,
+}
+
+/// Whether the packet filter, and not the daemon, gives hop limit 255 to BGP that goes to a neighbor, and it alone checks it in what
+/// comes. For bgpd a neighbor outside with `ttl-security` is several hops away (`is_ebgp_multihop_configured()`, to FRR 10), and
+/// it would speak BFD of RFC 5883 to it.
+pub fn raises_hops(domain: &Domain, neighbor: &Neighbor) -> bool {
+    domain.daemon == DaemonKind::Frr && neighbor.bfd && !neighbor.ibgp
 }
 
 /// Computes the policy of `interface` of `domain`.
@@ -73,7 +84,15 @@ pub fn interface_policy(network: &Network, domain: &Domain, interface: &Interfac
             Some(at) => at.name == interface.name,
             None => interface.outside,
         })
-        .map(|neighbor| SessionPeer { address: neighbor.address, direct: neighbor.multihop.is_none() })
+        .map(|neighbor| {
+            let direct = neighbor.multihop.is_none();
+            SessionPeer {
+                address: neighbor.address,
+                direct,
+                bfd: direct && neighbor.bfd,
+                raised: raises_hops(domain, neighbor),
+            }
+        })
         .collect();
     let itself: Vec<IpNet> = interface.addresses.iter().map(|address| IpNet::from(address.addr())).collect();
     let hidden = PerFamily::new(|family| {

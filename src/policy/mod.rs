@@ -23,7 +23,7 @@ mod verdict;
 pub use addresses::{AddressSet, Destinations, PerFamily};
 pub use bogons::{BOGON_ASNS, BOGONS, bogon_asns};
 pub use counters::{OTHER_INTERFACE, Reason, counter_name, identifier, other_counter_name, parse_counter};
-pub use interface::{InterfacePolicy, SessionPeer, interface_policy, neighbor_interface};
+pub use interface::{InterfacePolicy, SessionPeer, interface_policy, neighbor_interface, raises_hops};
 pub use journey::{About, Clause, Hop, Journey, NoPacket, Question, journey};
 pub use labels::{Label, is_outside, transit_labels};
 pub use link::{LinkPolicy, link_families, link_policy, may_go_on, own_prefixes, session_addresses};

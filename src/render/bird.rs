@@ -1,6 +1,6 @@
 //! The context of a domain's `bird.conf`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -80,6 +80,7 @@ pub(super) fn context(network: &Network, domain: &Domain, secrets: &Secrets) -> 
         }
     }
     let mut neighbors = Vec::new();
+    let bfd = bfd_interfaces(domain).map_err(|problem| fail(domain.origin, problem)).unwrap_or_default();
     for neighbor in &domain.neighbors {
         match self::neighbor(network, domain, neighbor, secrets, &mut sets) {
             Ok(context) => neighbors.push(context),
@@ -100,7 +101,22 @@ pub(super) fn context(network: &Network, domain: &Domain, secrets: &Secrets) -> 
         families: domain.families.iter().map(|family| self::family(network, domain, family)).collect(),
         links,
         neighbors,
+        bfd,
     })
+}
+
+/// The interfaces with neighbors that BFD watches, each once.
+fn bfd_interfaces(domain: &Domain) -> Result<Vec<Quoted>, Problem> {
+    let watched = domain.neighbors.iter().filter(|neighbor| neighbor.bfd);
+    let names: BTreeSet<&str> = watched
+        .map(|neighbor| {
+            // Those of the machine are not in the file.
+            let named = neighbor.interface.as_ref().or_else(|| Some(&wire(domain, neighbor).0?.name));
+            named.map_or("*", InterfaceName::as_str)
+        })
+        .collect();
+    let quoted = |name: &str| Quoted::exact(name).map_err(|error| Problem::Text { what: "interface", error });
+    names.into_iter().map(quoted).collect()
 }
 
 fn cache(cache: &RpkiCache) -> BirdCache {
@@ -221,6 +237,7 @@ fn neighbor(
         peer_asn: neighbor.asn,
         ibgp: neighbor.ibgp,
         multihop: neighbor.multihop,
+        bfd: neighbor.bfd,
         password,
         role: neighbor.role.filter(|_| !neighbor.ibgp),
         channels: neighbor_channels(network, domain, (neighbor, asn), &protocol, sets),

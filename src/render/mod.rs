@@ -201,7 +201,11 @@ fn render_domain(
         }),
         DaemonKind::Frr => {
             let text = frr::text(network, domain, templates, secrets);
-            text.map(|text| (BTreeMap::from([(Program::Zebra, text.zebra), (Program::Bgpd, text.bgpd)]), text.extra))
+            text.map(|text| {
+                let mut texts = BTreeMap::from([(Program::Zebra, text.zebra), (Program::Bgpd, text.bgpd)]);
+                texts.extend(text.bfdd.map(|text| (Program::Bfdd, text)));
+                (texts, text.extra)
+            })
         }
     };
     let daemon = daemon.map_err(|found| errors.extend(found)).ok();

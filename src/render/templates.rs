@@ -59,6 +59,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "bird/filters.hbs",
     "bird/link.hbs",
     "bird/neighbor.hbs",
+    "frr/bfdd.conf.hbs",
     "frr/bgpd.conf.hbs",
     "frr/cache.hbs",
     "frr/channel.hbs",

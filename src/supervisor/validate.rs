@@ -118,7 +118,7 @@ fn daemon_fault(prepared: &Prepared, name: &DaemonName, error: &DaemonError) -> 
     };
     let (who, guide) = match program {
         Program::Bird => ("BIRD", "the BIRD user's guide"),
-        Program::Zebra | Program::Bgpd => ("FRR", "the FRR manual"),
+        Program::Zebra | Program::Bfdd | Program::Bgpd => ("FRR", "the FRR manual"),
     };
     let extra = prepared.rendered.domains.get(name).and_then(|rendered| rendered.extra.as_ref());
     let extra = extra.filter(|_| program.kind().speaker() == Some(*program));

@@ -17,6 +17,7 @@ fn neighbor(text: &str, address: &str, asn: u32, routes: &[&str], announce: &[&s
         role: None,
         rpki: false,
         accept_default: false,
+        bfd: false,
         ..chain().domains[1].neighbors[0].clone()
     }
 }

@@ -12,6 +12,7 @@ mod access;
 mod announced;
 mod ask;
 mod attached;
+mod bfd;
 mod cgroups;
 mod drift;
 mod drift_filter;

@@ -172,6 +172,7 @@ pub fn edge() -> Network {
         role: None,
         rpki: true,
         accept_default: false,
+        bfd: true,
         password: Some(PasswordFile(PathBuf::from("/etc/rdsup/keys/transit"))),
         origin: Origin { line: 20 },
     };
@@ -183,6 +184,7 @@ pub fn edge() -> Network {
             address: "2001:db8:ff::1".parse().unwrap(),
             routes: patterns(&["::/0"]),
             announce: patterns(&["2001:db8::/48"]),
+            bfd: false,
             password: None,
             ..base.clone()
         },
@@ -192,6 +194,7 @@ pub fn edge() -> Network {
             address: "198.51.100.9".parse().unwrap(),
             asn: Asn(64501),
             multihop: Some(4),
+            bfd: false,
             routes: patterns(&["198.51.100.0/24", "198.51.100.128/25"]),
             announce: Vec::new(),
             preference: None,
@@ -304,6 +307,7 @@ pub fn chain() -> Network {
         role: Some(Role::Customer),
         rpki: true,
         accept_default: true,
+        bfd: false,
         password: None,
         origin: Origin { line: 30 },
     };

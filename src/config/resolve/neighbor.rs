@@ -80,6 +80,7 @@ fn neighbor(
         has_a_range(raw, &routes, report);
     }
     role_of_a_border(raw, ibgp, report);
+    bfd_on_the_wire(raw, known, report);
     let counts = |what, number: &Option<At<u32>>, default, most, report: &mut Report<'_>| {
         number.as_ref().and_then(|number| values::within(what, number, 1..=most, report)).unwrap_or(default)
     };
@@ -107,6 +108,7 @@ fn neighbor(
         }),
         rpki: raw.rpki.as_ref().is_none_or(|rpki| rpki.value),
         accept_default,
+        bfd: raw.bfd.as_ref().is_some_and(|bfd| bfd.value),
         ibgp,
         multihop,
         routes,
@@ -159,6 +161,23 @@ fn role_of_a_border(raw: &raw::Neighbor, ibgp: bool, report: &mut Report<'_>) {
             .error(&role.span, format!("neighbor {:?} cannot have a role: it is iBGP", raw.name.value))
             .hint("remove `role`, or `ibgp`");
     }
+}
+
+/// Over several hops BFD is another protocol (RFC 5883): on another port, and without the hop limit that keeps others out.
+fn bfd_on_the_wire(raw: &raw::Neighbor, known: &Known<'_>, report: &mut Report<'_>) {
+    let Some(bfd) = raw.bfd.as_ref().filter(|bfd| bfd.value) else { return };
+    let ibgp = raw.ibgp.as_ref().is_some_and(|ibgp| ibgp.value);
+    // See `policy::raises_hops`: the filter of the host looks at links only.
+    if known.domain.name.is_host() && known.domain.daemon == DaemonKind::Frr && !ibgp {
+        report
+            .error(&bfd.span, format!("neighbor {:?} of the host cannot have BFD with FRR", raw.name.value))
+            .hint("set daemon = \"bird\" in the domain, or remove `bfd`");
+    }
+    let Some(multihop) = &raw.multihop else { return };
+    report
+        .error(&bfd.span, format!("neighbor {:?} cannot have BFD: it is not directly connected", raw.name.value))
+        .see(&multihop.span, "several hops away")
+        .hint("remove `bfd`, or `multihop`: BFD over several hops is not in this version");
 }
 
 fn interface(text: &At<String>, known: &Known<'_>, report: &mut Report<'_>) -> Option<InterfaceName> {

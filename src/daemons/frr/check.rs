@@ -1,16 +1,16 @@
-//! Whether zebra or bgpd would take a configuration.
+//! Whether a program of FRR would take a configuration.
 //!
 //! Of bgpd's `bgpd -C` is asked, not `vtysh -C`: that knows only which words may follow which, and bgpd also finds a bad prefix
 //! length, a neighbor that nobody declared, or options that exclude each other. bgpd's exit code says nothing, its words do. `-S`
 //! leaves it the user that it is, so that it can read its standard input, and `-p 0` keeps it from listening on port 179 in
-//! whatever namespace this is. zebra has no `-S`, so of its configuration `vtysh -C` is asked.
+//! whatever namespace this is. zebra and bfdd have no such way, so of their configurations `vtysh -C` is asked.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::{CheckError, DaemonError, LONGEST_COMMAND};
 use super::SCRATCH;
-use super::installation::{Installation, lacks_module, vtysh};
+use super::installation::{Installation, Unusable, lacks_module, vtysh};
 use super::programs::{LOAD_RPKI, asks_caches};
 use crate::model::Program;
 use crate::sys::privilege;
@@ -30,7 +30,10 @@ pub(super) async fn check(installation: &Installation, program: Program, text: &
         return Err(error.into());
     }
     let (program, arguments, modules, first_error): (PathBuf, &[&str], &[&str], Complaint) = match program {
-        Program::Zebra => (vtysh()?, &OF_VTYSH, &[], first_of_vtysh),
+        Program::Bfdd if !installation.home.join(program.as_str()).exists() => {
+            return Err(Unusable::NoBfdd(installation.home.clone()).into());
+        }
+        Program::Zebra | Program::Bfdd => (vtysh()?, &OF_VTYSH, &[], first_of_vtysh),
         Program::Bird | Program::Bgpd => {
             (installation.home.join("bgpd"), &DRY_RUN, if asks_caches(text) { &LOAD_RPKI } else { &[] }, first_error)
         }

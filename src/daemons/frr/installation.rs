@@ -92,6 +92,9 @@ pub enum Unusable {
         /// bgpd's version.
         bgpd: String,
     },
+    /// A neighbor is to be watched by BFD, and the program for it is missing.
+    #[error("FRR in {} lacks bfdd, which a neighbor with `bfd` needs", .0.display())]
+    NoBfdd(PathBuf),
     /// FRR's shell is missing.
     #[error("vtysh, FRR's shell, which also checks what zebra is to read, is not installed")]
     NoVtysh,
@@ -123,7 +126,7 @@ impl Unusable {
             Self::Foreign { .. } => "remove that program, or apt install frr",
             Self::TooOld { .. } => "apt install frr from a newer release, or set daemon = \"bird\" in the domain",
             Self::TooNew { .. } => "install FRR 8.4 to 9.1, or set daemon = \"bird\" in the domain",
-            Self::TwoVersions { .. } | Self::NoVtysh => "apt install --reinstall frr",
+            Self::TwoVersions { .. } | Self::NoBfdd(_) | Self::NoVtysh => "apt install --reinstall frr",
             Self::NoUser | Self::NoGroup(_) => "apt install --reinstall frr, which makes the user frr and its groups",
             Self::NotMapped(_) => "rdsup lab FILE, which gives FRR what it needs; or run it as root of the machine",
             Self::NotInGroup => "usermod -a -G frrvty frr",

@@ -1,4 +1,5 @@
-//! FRR: zebra, which writes routes to the kernel, and bgpd. How they are started, checked, changed and asked.
+//! FRR: zebra, which writes routes to the kernel, bgpd, and bfdd where BFD watches a neighbor. How they are started, checked,
+//! changed and asked.
 //!
 //! A domain's daemons have a socket each in one directory (`RUN/DOMAIN/frr`), where `vtysh --vty_socket` finds them too. All of
 //! them together are meant by bgpd's.
@@ -53,9 +54,13 @@ impl RoutingDaemon for Frr {
         Some(Path::new(SCRATCH))
     }
 
-    /// bgpd tries only every 10 s to reach a zebra that is not there yet.
-    fn prerequisites(&self, program: Program, _: &Place) -> &'static [Program] {
-        if program == Program::Bgpd { &[Program::Zebra] } else { &[] }
+    /// The others try only every 10 s to reach a zebra that is not there yet. A bfdd that comes after bgpd asks for what it missed.
+    fn prerequisites(&self, program: Program, place: &Place) -> &'static [Program] {
+        match program {
+            Program::Bird | Program::Zebra => &[],
+            Program::Bgpd if place.config(Program::Bfdd).exists() => &[Program::Zebra, Program::Bfdd],
+            Program::Bfdd | Program::Bgpd => &[Program::Zebra],
+        }
     }
 
     /// They begin again together.

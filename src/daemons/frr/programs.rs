@@ -28,15 +28,21 @@ const NETLINK_BUFFER: &str = "90000000";
 pub(super) struct Sockets {
     pub(super) bgpd: PathBuf,
     pub(super) zebra: PathBuf,
+    pub(super) bfdd: PathBuf,
 }
 
 impl Sockets {
     pub(super) fn beside(bgpd: &Path) -> Self {
-        Self { bgpd: bgpd.to_owned(), zebra: bgpd.with_file_name("zebra.vty") }
+        let beside = |name: &str| bgpd.with_file_name(name);
+        Self { bgpd: bgpd.to_owned(), zebra: beside("zebra.vty"), bfdd: beside("bfdd.vty") }
     }
 
     pub(super) fn of(&self, program: Program) -> &Path {
-        if program == Program::Zebra { &self.zebra } else { &self.bgpd }
+        match program {
+            Program::Zebra => &self.zebra,
+            Program::Bfdd => &self.bfdd,
+            Program::Bird | Program::Bgpd => &self.bgpd,
+        }
     }
 }
 
@@ -53,7 +59,7 @@ pub(super) fn command(
 ) -> Result<Command, DaemonError> {
     let directory = place.socket.parent().unwrap_or(Path::new("/"));
     let zserv = zserv_beside(&place.socket);
-    // The longest of the names that are made there.
+    // The longest of the names that are made there; bfdd's control socket is as long.
     for socket in [&zserv, &directory.join("zebra.vty")] {
         let length = socket.as_os_str().len();
         if length > LONGEST_SOCKET {
@@ -70,6 +76,10 @@ pub(super) fn command(
     if program == Program::Zebra {
         args.extend(["-s".into(), NETLINK_BUFFER.into(), REPLACE_AT_ONCE.into()]);
         args.extend(recovering.then(|| KEEP_ROUTES.into()));
+    }
+    if program == Program::Bfdd {
+        // Nobody here speaks to it: bgpd does so by way of zebra.
+        args.extend(["--bfdctl".into(), directory.join("bfdd.sock").into()]);
     }
     args.extend(modules.iter().map(Into::into));
     Ok(Command { program: home.join(name), args })
@@ -113,6 +123,12 @@ mod tests {
             "/usr/lib/frr/zebra -P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr \
              -i /run/rdsup/private/frr/zebra.pid -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/zebra.conf \
              -s 90000000 --v6-rr-semantics -K90"
+        );
+        assert_eq!(
+            words(Program::Bfdd),
+            "/usr/lib/frr/bfdd -P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr \
+             -i /run/rdsup/private/frr/bfdd.pid -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/bfdd.conf \
+             --bfdctl /run/rdsup/private/frr/bfdd.sock"
         );
         assert_eq!(
             words(Program::Bgpd),

@@ -1,7 +1,7 @@
 //! What people type: commands of FRR's own, each for the daemon that knows it.
 //!
 //! Outside of a configuration a command goes to the daemon that its first word names (`zebra show ip fib`), or else to bgpd,
-//! and to zebra where bgpd does not know it. Within one, from `configure` to `end`, all go to the daemon that was asked for it:
+//! and to zebra and bfdd where bgpd does not know it. Within one, from `configure` to `end`, all go to the daemon that was asked for it:
 //! what one of them takes may mean something else to the other.
 
 use std::time::Duration;
@@ -49,18 +49,20 @@ struct Vtys<'a> {
     patience: Duration,
     bgpd: Option<Client>,
     zebra: Option<Client>,
+    bfdd: Option<Client>,
     /// Which one is being configured.
     configured: Option<Program>,
 }
 
 impl<'a> Vtys<'a> {
     fn new(sockets: &'a Sockets, access: Access, patience: Duration) -> Self {
-        Self { sockets, access, patience, bgpd: None, zebra: None, configured: None }
+        Self { sockets, access, patience, bgpd: None, zebra: None, bfdd: None, configured: None }
     }
 
     async fn send(&mut self, program: Program, command: &str) -> Result<Reply, DaemonError> {
         let (client, socket) = match program {
             Program::Zebra => (&mut self.zebra, &self.sockets.zebra),
+            Program::Bfdd => (&mut self.bfdd, &self.sockets.bfdd),
             _ => (&mut self.bgpd, &self.sockets.bgpd),
         };
         let client = if let Some(client) = client {
@@ -88,14 +90,18 @@ impl Typing for Vtys<'_> {
                 Some(program) => (Some(program), command),
                 None => named(command),
             };
-            let reply = self.send(only.unwrap_or(Program::Bgpd), command).await?;
-            // Nothing was done by a command that a daemon does not know, so that the other may be asked.
-            let reply = if reply.outcome == Outcome::Unknown && only.is_none() {
-                let other = self.send(Program::Zebra, command).await?;
-                if other.outcome == Outcome::Unknown { reply } else { other }
-            } else {
-                reply
-            };
+            let mut reply = self.send(only.unwrap_or(Program::Bgpd), command).await?;
+            let others = [(Program::Zebra, true), (Program::Bfdd, self.sockets.bfdd.exists())];
+            for (other, _) in others.into_iter().filter(|(_, runs)| *runs) {
+                // Nothing was done by a command that a daemon does not know, so that another may be asked.
+                if reply.outcome != Outcome::Unknown || only.is_some() {
+                    break;
+                }
+                let said = self.send(other, command).await?;
+                if said.outcome != Outcome::Unknown {
+                    reply = said;
+                }
+            }
             let is_well = match self.configured {
                 Some(_) if !asks(command) => reply.is_applied(),
                 _ => reply.outcome == Outcome::Success,
@@ -116,6 +122,7 @@ fn named(command: &str) -> (Option<Program>, &str) {
     match command.split_once(' ') {
         Some(("bgpd", rest)) => (Some(Program::Bgpd), rest.trim_start()),
         Some(("zebra", rest)) => (Some(Program::Zebra), rest.trim_start()),
+        Some(("bfdd", rest)) => (Some(Program::Bfdd), rest.trim_start()),
         _ => (None, command),
     }
 }

@@ -1,5 +1,10 @@
 //! Why a session is reset.
 
+/// Why a session that BFD no longer watches may be reset. BIRD 2.0.12 falls silent without a word, and FRR 8.4.4 says that the
+/// session is down: either way BFD at the other end, if it is not taken away there too, closes it.
+pub(super) const UNWATCHED: &str =
+    "BFD is switched off here, and a neighbor that goes on with it takes that for a fault";
+
 /// One reason, as one end of the session has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reason {

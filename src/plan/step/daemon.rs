@@ -39,13 +39,13 @@ pub(super) fn start(
     }
 }
 
-pub(super) fn reload(kind: DaemonKind, socket: &Path) -> String {
+pub(super) fn reload(kind: DaemonKind, programs: &BTreeSet<Program>, socket: &Path) -> String {
     match kind {
         // No tool of FRR's does it so that a filter is never missing.
         DaemonKind::Frr => {
-            let config = Layout::config_in(directory(directory(socket)), Program::Bgpd);
+            let config = |program: &Program| word(&Layout::config_in(directory(directory(socket)), *program));
             let sockets = word(directory(socket));
-            let what = format!("what differs in {} and zebra.conf", word(&config));
+            let what = format!("what differs in {}", programs.iter().map(config).collect::<Vec<_>>().join(", "));
             format!("vtysh --vty_socket {sockets} -c 'configure terminal' -c …    # {what}")
         }
         DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} configure", word(socket)),

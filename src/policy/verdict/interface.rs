@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::place::{self, Way};
-use super::{Packet, allows, impossible, is_link_local_v6};
+use super::{Packet, Transport, allows, impossible, is_link_local_v6};
 use crate::model::{Domain, Family, Interface, Neighbor, Network, Packets, RouteKind};
 use crate::policy::Reason;
 
 /// From inside a packet goes anywhere. From outside it goes to what the domain announces, if `packets` allows it, and
-/// never outside again. The domain itself answers `input`, echo requests, and BGP of its neighbors.
+/// never outside again. The domain itself answers `input`, echo requests, and of its neighbors BGP and, where it is asked for, BFD.
 pub fn refusal(network: &Network, domain: &Domain, packet: &Packet) -> Option<Reason> {
     let Packet { source, destination, transport, .. } = packet;
     let family = Family::of(*source);
@@ -16,7 +16,7 @@ pub fn refusal(network: &Network, domain: &Domain, packet: &Packet) -> Option<Re
         return Some(Reason::Interface);
     };
     let matches = |list: &Packets| list.iter().any(|entry| allows(entry, *transport, family));
-    let answers = matches(&interface.input) || *transport == super::Transport::EchoRequest;
+    let answers = matches(&interface.input) || *transport == Transport::EchoRequest;
     if destination.is_multicast() {
         return (!answers).then_some(Reason::Input);
     }
@@ -35,8 +35,14 @@ pub fn refusal(network: &Network, domain: &Domain, packet: &Packet) -> Option<Re
         return Some(Reason::SourceCheck);
     }
     if interface.addresses.iter().any(|net| net.addr() == *destination) {
-        let is_neighbor = domain.neighbors.iter().any(|neighbor| neighbor.address == *source);
-        let is_session = is_neighbor && *transport == super::Transport::Tcp(179);
+        let is_session = domain.neighbors.iter().filter(|neighbor| neighbor.address == *source).any(|neighbor| {
+            match transport {
+                Transport::Tcp(port) => *port == 179,
+                // Control packets, and echo packets (RFC 5881, section 4).
+                Transport::Udp(port) => neighbor.bfd && matches!(port, 3784 | 3785),
+                Transport::EchoRequest | Transport::Other(_) => false,
+            }
+        });
         return (!answers && !is_session).then_some(Reason::Input);
     }
     if place::is_own_address(network, domain, *destination) {

@@ -34,6 +34,8 @@ pub struct Bird {
     pub links: Vec<BirdLink>,
     /// Sessions with external neighbors.
     pub neighbors: Vec<BirdNeighbor>,
+    /// The interfaces with neighbors that BFD watches, quoted; `*` if the file does not say which.
+    pub bfd: Vec<Quoted>,
 }
 
 /// An RPKI cache: `bird/cache.hbs`.
@@ -143,6 +145,8 @@ pub struct BirdNeighbor {
     pub ibgp: bool,
     /// How many hops away it may be; null if directly connected.
     pub multihop: Option<u8>,
+    /// Whether BFD watches it.
+    pub bfd: bool,
     /// The TCP MD5 password, quoted; null if there is none.
     pub password: Option<Quoted>,
     /// What this domain is to the neighbor (RFC 9234); null if the file does not say.

@@ -38,6 +38,8 @@ pub struct Frr {
     pub neighbors: Vec<FrrNeighbor>,
     /// Every interface, if there is a session on which IPv4 takes IPv6 next hops: what leads to its neighbor may change.
     pub extended: BTreeSet<InterfaceName>,
+    /// Whether BFD watches any neighbor, so that there is a bfdd.
+    pub bfd: bool,
 }
 
 /// An RPKI cache: `frr/cache.hbs`.
@@ -115,6 +117,7 @@ pub struct FrrLink {
 
 /// A session with an external neighbor: `frr/neighbor.hbs`.
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "templates ask independent yes-or-no questions")]
 pub struct FrrNeighbor {
     /// The neighbor's name.
     pub name: NeighborName,
@@ -132,6 +135,10 @@ pub struct FrrNeighbor {
     pub ibgp: bool,
     /// How many hops away it may be; null if directly connected.
     pub multihop: Option<u8>,
+    /// Whether BFD watches it.
+    pub bfd: bool,
+    /// Whether the daemon insists on hop limit 255; of some direct neighbors only the packet filter does.
+    pub ttl_security: bool,
     /// The TCP MD5 password; null if there is none.
     pub password: Option<Bare>,
     /// What this domain is to the neighbor (RFC 9234), as FRR spells it; null if the file does not say.

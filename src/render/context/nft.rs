@@ -204,6 +204,10 @@ pub struct NftSession {
     pub remote: IpAddr,
     /// Whether packets must arrive with hop limit 255.
     pub direct: bool,
+    /// Whether BFD watches it, whose packets must too.
+    pub bfd: bool,
+    /// Whether what goes to it gets hop limit 255 here.
+    pub raised: bool,
 }
 
 /// One family on a link.

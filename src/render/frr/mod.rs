@@ -1,4 +1,4 @@
-//! What FRR reads: `bgpd.conf` and `zebra.conf` of a domain.
+//! What FRR reads: `bgpd.conf` and `zebra.conf` of a domain, and `bfdd.conf` where BFD watches a neighbor.
 //!
 //! The policy is that of BIRD (`bird/filters.hbs`), rule by rule; `tests/frr_policy` compares what both accept.
 //!
@@ -46,6 +46,8 @@ pub struct FrrText {
     pub bgpd: String,
     /// For zebra.
     pub zebra: String,
+    /// For bfdd, if there is one.
+    pub bfdd: Option<String>,
     /// Where in `bgpd` the admin's own lines stand.
     pub extra: Option<ExtraLines>,
 }
@@ -61,13 +63,15 @@ pub fn text(
     let fail = |problem| vec![RenderError { domain: domain.name.clone(), origin: domain.origin, problem }];
     let file = |path| templates.render(path, &context).map_err(|error| fail(Problem::Template(error)));
     let (bgpd, zebra) = (file("frr/bgpd.conf.hbs")?, file("frr/zebra.conf.hbs")?);
-    for (file, text) in [("bgpd.conf", &bgpd), ("zebra.conf", &zebra)] {
+    let bfdd = context.bfd.then(|| file("frr/bfdd.conf.hbs")).transpose()?;
+    let files = [("bgpd.conf", Some(&bgpd)), ("zebra.conf", Some(&zebra)), ("bfdd.conf", bfdd.as_ref())];
+    for (file, text) in files.into_iter().filter_map(|(file, text)| Some((file, text?))) {
         if let Some(long) = text.lines().position(|line| line.len() > LONGEST_LINE) {
             return Err(fail(Problem::LongLine { file, line: long + 1, most: LONGEST_LINE }));
         }
     }
     let (bgpd, extra) = append_extra(bgpd, domain);
-    Ok(FrrText { bgpd, zebra, extra })
+    Ok(FrrText { bgpd, zebra, bfdd, extra })
 }
 
 /// Builds the context of `domain`, or says everything that is in its way. The templates are part of what names stand for.
@@ -104,6 +108,7 @@ pub(super) fn context(
         links: sessions.links,
         neighbors: sessions.neighbors,
         extended: sessions.extended,
+        bfd: domain.neighbors.iter().any(|neighbor| neighbor.bfd),
     };
     for family in &mut frr.families {
         family.channels = sessions.channels.iter().filter(|it| it.family == family.name).cloned().collect();

@@ -135,6 +135,8 @@ fn neighbor(
         peer_asn: neighbor.asn,
         ibgp: neighbor.ibgp,
         multihop: neighbor.multihop,
+        bfd: neighbor.bfd,
+        ttl_security: neighbor.multihop.is_none() && !policy::raises_hops(domain, neighbor),
         password,
         role: neighbor.role.filter(|_| !neighbor.ibgp).map(spelled),
         extended_next_hop: neighbor.address.is_ipv6() && families.contains(&Family::Ipv4),

@@ -4,7 +4,7 @@ use super::counters;
 use super::matches::{Direction, keyword, mark, matches, named, named_if_any, session};
 use crate::model::{DaemonKind, Domain, Family, Interface, Network};
 use crate::policy::{self, InterfacePolicy, Reason};
-use crate::render::context::{NftInterface, NftInterfaceFamily, NftSet};
+use crate::render::context::{NftInterface, NftInterfaceFamily, NftSession, NftSet};
 
 /// The reasons of drops at an interface claimed from the host.
 const AT_INTERFACE: [Reason; 11] = [
@@ -60,7 +60,10 @@ pub(super) fn interface(
             .filter(|other| interface.outside && other.outside)
             .map(|other| other.name.clone())
             .collect(),
-        sessions: sessions.iter().map(|peer| session(None, peer.address, peer.direct)).collect(),
+        sessions: sessions
+            .iter()
+            .map(|peer| NftSession { bfd: peer.bfd, raised: peer.raised, ..session(None, peer.address, peer.direct) })
+            .collect(),
         families,
         masquerades,
         mark: mark(number),

@@ -88,7 +88,7 @@ pub(super) fn service(offer: &Offer) -> NftService {
 pub(super) fn session(local: Option<IpAddr>, remote: IpAddr, direct: bool) -> NftSession {
     let family = Family::of(remote);
     let hops = if family == Family::Ipv4 { "ttl" } else { "hoplimit" };
-    NftSession { keyword: keyword(family), hops, local, remote, direct }
+    NftSession { keyword: keyword(family), hops, local, remote, direct, bfd: false, raised: false }
 }
 
 /// How a match on addresses of a family begins.

@@ -21,13 +21,44 @@ pub(super) struct Configuration<'a> {
     /// What concerns every session if it changes: device protocols, and lines that are not understood.
     pub(super) common: BTreeSet<u64>,
     /// The BFD protocols, which concern the sessions that use BFD.
-    pub(super) bfd: BTreeSet<u64>,
+    pub(super) bfd: Bfd,
     /// Whether it takes in other files.
     pub(super) includes: bool,
     names: Names<'a>,
     templates: HashMap<&'a str, Protocol<'a>>,
     /// How many protocols of each type had no name of their own.
     unnamed: HashMap<&'a str, usize>,
+}
+
+/// The BFD protocols.
+#[derive(Default)]
+pub(super) struct Bfd {
+    /// What they say of an interface that is named whole, each by its name.
+    interfaces: BTreeMap<String, u64>,
+    /// Everything else.
+    common: BTreeSet<u64>,
+}
+
+impl Bfd {
+    fn read<'a>(&mut self, body: &[Token<'a>], names: &Names<'a>) {
+        // That there is one at all.
+        self.common.insert(names.digest([]));
+        for statement in statements(body) {
+            let digest = names.digest(statement.iter().copied());
+            match statement {
+                [word, Token::Text(name), Token::Mark('{'), ..] if word.is("interface") && !name.contains('*') => {
+                    self.interfaces.insert((*name).to_owned(), digest);
+                }
+                _ => drop(self.common.insert(digest)),
+            }
+        }
+    }
+
+    /// Whether sessions that are watched before and after notice nothing: interfaces may come and go, with their own sessions.
+    pub(super) fn is_kept_by(&self, new: &Self) -> bool {
+        let same = |(name, digest): (&String, &u64)| new.interfaces.get(name).is_none_or(|after| after == digest);
+        self.common == new.common && self.interfaces.iter().all(same)
+    }
 }
 
 /// What stands behind names.
@@ -157,7 +188,7 @@ impl<'a> Configuration<'a> {
                 name.hash(&mut hasher);
                 self.common.insert(hasher.finish());
             }
-            "bfd" => drop(self.bfd.insert(self.names.digest(body))),
+            "bfd" => self.bfd.read(&body, &self.names),
             _ => {}
         }
         Ok(())

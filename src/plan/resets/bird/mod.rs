@@ -16,7 +16,7 @@ use self::configuration::Configuration;
 use self::lexer::Token;
 use self::options::{CHANNEL_SETTINGS, Effect, SETTINGS, Setting};
 use self::protocol::{Channel, Protocol, Value};
-use super::reason::{About, Reason};
+use super::reason::{About, Reason, UNWATCHED};
 use super::{Configured, Negotiated};
 use crate::model::Family;
 use crate::render;
@@ -52,7 +52,7 @@ pub(super) fn changes<'n>(
             Some(after) => {
                 router_id((&old, before), (&new, after), &mut found);
                 found.protocol(before, after);
-                common(&old, &new, before, &mut found);
+                common(&old, &new, name, &mut found);
             }
         }
         if !found.reasons.is_empty() {
@@ -110,16 +110,23 @@ fn router_id(
 }
 
 /// What concerns every session of the daemon.
-fn common(old: &Configuration<'_>, new: &Configuration<'_>, session: &Protocol<'_>, found: &mut Found<'_>) {
+fn common(old: &Configuration<'_>, new: &Configuration<'_>, name: &str, found: &mut Found<'_>) {
+    let (Some(session), after) = (old.sessions.get(name), new.sessions.get(name)) else { return };
     if old.includes || new.includes {
         found.maybe("the configuration takes in files with `include`");
     }
     if old.common != new.common {
         found.maybe("lines of the configuration change that are not understood here");
     }
-    if session.values.get("bfd").is_some_and(|value| value.text().as_deref() != Some("off")) && old.bfd != new.bfd {
-        found.maybe("it uses BFD, and that protocol changes");
+    match (is_watched(session), after.is_some_and(is_watched)) {
+        (true, false) => found.maybe(UNWATCHED),
+        (true, true) if !old.bfd.is_kept_by(&new.bfd) => found.maybe("it uses BFD, and that protocol changes"),
+        _ => {}
     }
+}
+
+fn is_watched(session: &Protocol<'_>) -> bool {
+    session.values.get("bfd").is_some_and(|value| value.text().as_deref() != Some("off"))
 }
 
 /// The reasons found for one session.

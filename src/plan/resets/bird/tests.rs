@@ -100,6 +100,27 @@ fn what_bird_takes_as_it_runs_does_not() {
 }
 
 #[test]
+fn bfd_that_is_switched_off_may_reset_a_session_and_more_of_it_does_not() {
+    let bfd = |interfaces: &str| format!("bfd;\n}}\nprotocol bfd {{ accept direct; {interfaces} }}\nprotocol bgp t {{");
+    let with = |interfaces: &str| {
+        daemon(&bfd(interfaces), "")
+            .replace("protocol bgp t {", "protocol static t {")
+            .replace("ipv4 { import all; export none;  }; }", "ipv4; }")
+    };
+    let one = "interface \"a\" { multiplier 3; };";
+    let both = format!("{one} interface \"b\" {{ multiplier 3; }};");
+    let unwatched = format!("{}?", super::super::reason::UNWATCHED);
+    let quiet = with(one).replace("bfd;", "").replace("protocol bfd", "protocol static u");
+    assert_eq!(reasons(&quiet, &with(one), None), [""; 0]);
+    assert_eq!(reasons(&with(one), &quiet, None), [unwatched]);
+    assert_eq!(reasons(&with(one), &with(&both), None), [""; 0]);
+    assert_eq!(reasons(&with(&both), &with(one), None), [""; 0]);
+    let changes = ["it uses BFD, and that protocol changes?"];
+    assert_eq!(reasons(&with(one), &with(&one.replace('3', "5")), None), changes);
+    assert_eq!(reasons(&with(one), &with(&one.replace("\"a\"", "\"*\"")), None), changes);
+}
+
+#[test]
 fn options_of_channels() {
     for (old, new, why) in [
         ("", "import table on;", Some("ipv4: import table changes from off to on")),

@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::options::{Effect, of_neighbor, of_router};
-use super::reason::{About, Reason};
+use super::reason::{About, Reason, UNWATCHED};
 use super::{Configured, Negotiated};
 use crate::model::Family;
 use crate::plan::frr::{Configuration, Line, declares, neighbor_of, own_asn, setting};
@@ -112,7 +112,7 @@ fn common(old: &Configuration, new: &Configuration) -> Vec<Reason> {
                 reasons.push(Reason::surely(About::RouterId, &words));
             }
             Effect::Restart(name) => reasons.push(Reason::surely(About::Other, &format!("{name} changes"))),
-            Effect::Nothing | Effect::Import | Effect::Limit => {}
+            Effect::Nothing | Effect::Import | Effect::Limit | Effect::Watch => {}
             Effect::Unknown => {
                 reasons.push(Reason::maybe(&format!("{setting:?} changes, of which it is not known what it does")));
             }
@@ -175,7 +175,8 @@ impl Found<'_> {
                 Effect::Import if option == "enforce-first-as" => self.import(),
                 Effect::Import if option.ends_with(" in") && before.is_some() => self.import(),
                 Effect::Limit => self.limit(family, before, after),
-                Effect::Import | Effect::Nothing => {}
+                Effect::Watch if after.is_none() => self.reasons.push(Reason::maybe(UNWATCHED)),
+                Effect::Import | Effect::Watch | Effect::Nothing => {}
                 Effect::Unknown => self
                     .reasons
                     .push(Reason::maybe(&format!("{place}{option:?} changes, of which it is not known what it does"))),

@@ -9,6 +9,8 @@ pub(super) enum Effect {
     Import,
     /// What is there too many already closes the session.
     Limit,
+    /// When it goes the other end is not told, and misses it.
+    Watch,
     /// Nothing that is seen at the other end, or it counts from the next session on, or routes are sent again.
     Nothing,
     /// It was not tried.
@@ -39,11 +41,11 @@ pub(super) fn of_neighbor(option: &str) -> Effect {
         "disable-addpath-rx" => Effect::Restart("receiving several paths"),
         "activate" => Effect::Restart("activate"),
         "maximum-prefix" => Effect::Limit,
+        "bfd" => Effect::Watch,
         "enforce-first-as" | "route-map" | "prefix-list" | "filter-list" | "distribute-list" => Effect::Import,
         "description"
         | "timers"
         | "advertisement-interval"
-        | "bfd"
         | "solo"
         | "sender-as-path-loop-detection"
         | "dont-capability-negotiate"

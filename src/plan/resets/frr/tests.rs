@@ -130,3 +130,14 @@ fn what_was_not_tried_may_reset() {
     );
     assert_eq!(after("bgp router-id", "bgp strange thing\n bgp router-id").len(), 2);
 }
+
+#[test]
+fn bfd_that_is_switched_off_may_reset_a_session() {
+    let line = " neighbor fe80::2 timers 30 90\n";
+    let watched = format!("{line} neighbor fe80::2 bfd profile rdsup\n");
+    assert_eq!(after(line, &watched), [""; 0]);
+    let known = known(true);
+    let found = changes(&TEXT.replace(line, &watched), TEXT, |_| Some(&known), |_| false);
+    let all: Vec<_> = found.iter().flat_map(|(_, reasons)| reasons).map(|it| (it.certain, it.words.as_str())).collect();
+    assert_eq!(all, [(false, crate::plan::resets::reason::UNWATCHED)]);
+}

@@ -1,0 +1,298 @@
+//! BFD with an external neighbor: a way that is cut without a word ends the session in about a second.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::announced::Announced;
+use crate::machine::{Machine, SOON, eventually, throughout};
+
+/// A domain with an upstream on `up0`, over both families.
+const EDGE: &str = r#"
+[domain.edge]
+daemon   = "bird"
+asn      = 65001
+loopback = ["198.51.100.1/32", "2001:db8:1::1/128"]
+networks = ["198.51.100.0/24", "2001:db8:1::/48"]
+
+[[domain.edge.interface]]
+name    = "up0"
+address = ["203.0.113.2/29", "2001:db8:ffff::2/64"]
+input   = ["icmp"]
+
+[[domain.edge.neighbor]]
+name     = "transit"
+address  = "203.0.113.1"
+asn      = 64510
+routes   = ["9.0.0.0/8 le 24"]
+announce = ["198.51.100.0/24"]
+bfd      = true
+
+[[domain.edge.neighbor]]
+name     = "transit6"
+address  = "2001:db8:ffff::1"
+asn      = 64510
+routes   = ["2a00::/16 le 48"]
+announce = ["2001:db8:1::/48"]
+bfd      = true
+"#;
+
+/// The neighbor, which wants BFD whatever the domain does.
+const ISP: &str = r#"
+router id 203.0.113.1;
+log "/srv/machine/isp.log" all;
+protocol device { }
+protocol bfd watch { interface "customer" { interval 300 ms; multiplier 3; }; }
+protocol static { ipv4; route 9.1.0.0/16 unreachable; }
+protocol static { ipv6; route 2a00:1450::/32 unreachable; }
+template bgp any { direct; ttl security on; bfd on; connect delay time 1; connect retry time 1; error wait time 1, 1; hold time 90; }
+protocol bgp four from any { local 203.0.113.1 as 64510; neighbor 203.0.113.2 as 65001; ipv4 { import all; export where source = RTS_STATIC; }; }
+protocol bgp six from any { local 2001:db8:ffff::1 as 64510; neighbor 2001:db8:ffff::2 as 65001; ipv6 { import all; export where source = RTS_STATIC; }; }
+"#;
+
+fn of(daemon: &str) -> String {
+    EDGE.replace("daemon   = \"bird\"", &format!("daemon   = {daemon:?}"))
+}
+
+/// The same file with BFD for nobody.
+fn without(file: &str) -> String {
+    file.replace("bfd      = true\n", "")
+}
+
+/// The same file or neighbor with both in one AS.
+fn within_one_as(text: &str) -> String {
+    text.replace("asn      = 64510", "asn      = 65001\nibgp     = true").replace("as 64510;", "as 65001;")
+}
+
+/// A machine whose `up0` leads over a bridge to a namespace `isp` with a BIRD of its own, so that the way can be cut far from both ends.
+fn machine(file: &str, isp: &str) -> Machine {
+    let machine = Machine::new(file);
+    machine.sh("ip netns add wire; ip netns add isp
+         ip -n wire link add wire type bridge; ip -n wire link set wire up
+         ip link add up0 type veth peer name near netns wire
+         ip -n isp link add customer type veth peer name far netns wire
+         for end in near far; do ip -n wire link set $end master wire up; done
+         ip -n isp link set lo up; ip -n isp link set customer up; ip link set up0 up
+         ip -n isp address add 203.0.113.1/29 dev customer; ip -n isp address add 203.0.113.3/29 dev customer
+         ip -n isp address add 2001:db8:ffff::1/64 dev customer nodad
+         ip -n isp address add 2001:db8:ffff::3/64 dev customer nodad");
+    machine.write("/srv/machine/isp.conf", isp);
+    machine.line("ip netns exec isp bird -c /srv/machine/isp.conf -s /srv/machine/isp.ctl -P /srv/machine/isp.pid");
+    machine.rdsup("start --detach").ok();
+    eventually(SOON, "both sessions are up", || machine.up() == 2);
+    machine
+}
+
+impl Machine {
+    fn isp(&self, command: &str) -> String {
+        self.sh(&format!("birdc -s /srv/machine/isp.ctl {command}"))
+    }
+
+    /// How many sessions of the domain are up.
+    fn up(&self) -> usize {
+        self.sessions().values().flatten().count()
+    }
+
+    /// How many sessions the neighbor watches that are there.
+    fn watched_by_isp(&self) -> usize {
+        self.isp("show bfd sessions").lines().filter(|line| line.contains(" Up ")).count()
+    }
+
+    /// Whatever in the domain takes BFD, echo packets and that of several hops included.
+    fn listeners(&self) -> String {
+        let all = self.within("edge", "ss -Hlnu").ok();
+        all.lines().filter(|line| [":3784 ", ":3785 ", ":4784 "].iter().any(|port| line.contains(port))).collect()
+    }
+
+    /// The process of a program of the domain's daemon.
+    fn pid_of(&self, program: &str) -> String {
+        self.sh(&format!("sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/' /run/rdsup/edge/{program}.json"))
+    }
+
+    /// Sends a packet of BFD's that is told from others by its length.
+    fn forges(&self, source: &str, destination: &str, port: u16, hops: u8) {
+        const SENDER: &str = r#"
+            use Socket qw(:all);
+            my ($from, $to, $port, $hops) = @ARGV;
+            my $six = $to =~ /:/;
+            my $end = sub { $six ? pack_sockaddr_in6($_[1], inet_pton(AF_INET6, $_[0])) : pack_sockaddr_in($_[1], inet_aton($_[0])) };
+            socket(my $s, $six ? AF_INET6 : AF_INET, SOCK_DGRAM, 17) or die "socket: $!";
+            setsockopt($s, $six ? 41 : 0, $six ? 16 : 2, int($hops)) or die "hop limit: $!";
+            bind($s, $end->($from, 0)) or die "bind: $!";
+            send($s, pack("CCCC", 0x20, 0x40, 3, 24) . "\0" x 88, 0, $end->($to, $port)) or die "send: $!";
+        "#;
+        let (port, hops) = (port.to_string(), hops.to_string());
+        self.run(&["ip", "netns", "exec", "isp", "perl", "-e", SENDER, source, destination, &port, &hops]).ok();
+    }
+}
+
+fn is_cut_and_noticed(daemon: &str) {
+    let machine = machine(&of(daemon), ISP);
+    eventually(SOON, "both are watched", || machine.watched_by_isp() == 2);
+    machine.assert_converged();
+    machine.line("ip -n wire link set far nomaster");
+    let begun = Instant::now();
+    eventually(SOON, "both sessions are down", || machine.up() == 0);
+    let took = begun.elapsed();
+    println!("{daemon}: down after {} ms", took.as_millis());
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    eventually(SOON, "the route goes", || machine.routes_to("edge", "9.1.0.0/16").is_empty());
+    machine.line("ip -n wire link set far master wire");
+    eventually(SOON, "all is well again", || machine.up() == 2 && machine.watched_by_isp() == 2);
+}
+
+#[test]
+fn a_way_that_is_cut_ends_sessions_of_bird_in_about_a_second() {
+    is_cut_and_noticed("bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_way_that_is_cut_ends_sessions_of_frr_in_about_a_second() {
+    is_cut_and_noticed("frr");
+}
+
+fn is_not_there_unasked(daemon: &str) {
+    let machine = machine(&without(&of(daemon)), ISP);
+    machine.unattended();
+    assert_eq!(machine.listeners(), "");
+    machine.watch("edge", "input", "udp dport { 3784, 3785, 4784 }");
+    let rising = machine.rising("edge", || {
+        throughout(Duration::from_secs(3), "nobody is watched", || machine.watched_by_isp() == 0);
+    });
+    assert!(rising.contains(&"drop.up0.input".to_owned()), "the neighbor says nothing: {rising:?}");
+    assert_eq!(machine.watched("edge"), 0, "BFD came in");
+    machine.line("ip -n wire link set far nomaster");
+    let both = || machine.isp("show protocols").lines().filter(|line| line.contains("Established")).count() == 2;
+    throughout(Duration::from_secs(3), "the sessions stay", both);
+}
+
+#[test]
+fn without_bfd_bird_neither_listens_to_it_nor_gets_it() {
+    is_not_there_unasked("bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn without_bfd_frr_neither_listens_to_it_nor_gets_it() {
+    is_not_there_unasked("frr");
+}
+
+fn is_not_forged(daemon: &str) {
+    let machine = machine(&of(daemon), ISP);
+    machine.unattended();
+    eventually(SOON, "both are watched", || machine.watched_by_isp() == 2);
+    let ours =
+        [("203.0.113.1", "203.0.113.3", "203.0.113.2"), ("2001:db8:ffff::1", "2001:db8:ffff::3", "2001:db8:ffff::2")];
+    for (neighbor, other, own) in ours {
+        for port in [3784, 3785] {
+            for (source, hops, why) in
+                [(other, 255, "drop.up0.input"), (neighbor, 254, "drop.up0.ttl"), (neighbor, 1, "drop.up0.ttl")]
+            {
+                machine.watch("edge", "input", "udp dport { 3784, 3785 } udp length 100");
+                let counted = machine.rising("edge", || {
+                    machine.forges(source, own, port, hops);
+                    // What comes behind it has come past the filter too.
+                    machine.forges(neighbor, own, 3784, 255);
+                    eventually(SOON, "what may come does", || machine.watched("edge") > 0);
+                });
+                assert_eq!(machine.watched("edge"), 1, "from {source} to port {port} with {hops}");
+                assert!(counted.iter().any(|name| name == why), "{source} {port} {hops}: {counted:?}");
+            }
+        }
+        machine.watch("edge", "input", "udp dport 4784");
+        machine.forges(neighbor, own, 4784, 255);
+        throughout(Duration::from_millis(300), "BFD over several hops does not come in", || {
+            machine.watched("edge") == 0
+        });
+    }
+    assert_eq!(machine.watched_by_isp(), 2, "a forged packet did harm");
+}
+
+#[test]
+fn bfd_of_somebody_else_or_from_further_away_does_not_reach_bird() {
+    is_not_forged("bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn bfd_of_somebody_else_or_from_further_away_does_not_reach_frr() {
+    is_not_forged("frr");
+}
+
+/// Applies a file. Answers with what was announced, and the sessions that were reset.
+fn applied(machine: &Machine, file: &str) -> (Announced, BTreeSet<String>) {
+    machine.configure(file);
+    let (announced, before) = (machine.announced(), machine.sessions());
+    machine.rdsup("apply").ok();
+    let watched = if file.contains("bfd      = true") { 2 } else { 0 };
+    // BFD that goes away is missed after 0.9 s, and the neighbor connects again 1 s later.
+    throughout(Duration::from_secs(3), "it is applied", || true);
+    eventually(SOON, "the sessions are as they were", || machine.up() == 2 && machine.watched_by_isp() == watched);
+    let after = machine.sessions();
+    let reset = after.iter().filter(|(end, since)| before.get(*end) != Some(since)).map(|((_, name), _)| name.clone());
+    (announced, reset.collect())
+}
+
+fn both() -> BTreeSet<String> {
+    ["transit", "transit6"].map(str::to_owned).into()
+}
+
+fn names(ends: &BTreeSet<(String, String)>) -> BTreeSet<String> {
+    ends.iter().map(|(_, session)| session.clone()).collect()
+}
+
+#[test]
+fn switching_bfd_on_resets_no_session_of_bird_and_switching_it_off_may_do_so() {
+    let machine = machine(&without(&of("bird")), ISP);
+    let (announced, reset) = applied(&machine, &of("bird"));
+    assert!(
+        announced.certain.is_empty() && announced.possible.is_empty() && reset.is_empty(),
+        "{announced:?} {reset:?}"
+    );
+    let (announced, reset) = applied(&machine, &without(&of("bird")));
+    assert_eq!((names(&announced.possible), reset), (both(), both()), "{announced:?}");
+    assert!(announced.certain.is_empty() && machine.listeners().is_empty());
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn switching_bfd_on_and_off_starts_and_stops_bfdd_alone_and_resets_what_was_announced() {
+    let machine = machine(&within_one_as(&without(&of("frr"))), &within_one_as(ISP));
+    let others = || ["zebra", "bgpd"].map(|program| machine.pid_of(program));
+    let before = others();
+    let (announced, reset) = applied(&machine, &within_one_as(&of("frr")));
+    assert!(
+        announced.certain.is_empty() && announced.possible.is_empty() && reset.is_empty(),
+        "{announced:?} {reset:?}"
+    );
+    let bfdd = machine.pid_of("bfdd");
+    // The next supervisor finds it, and one that is lost is started again.
+    machine.signal_supervisor("KILL");
+    machine.rdsup("start --detach").ok();
+    assert_eq!((machine.pid_of("bfdd"), others()), (bfdd.clone(), before.clone()));
+    machine.assert_converged();
+    machine.sh(&format!("kill -9 {bfdd}"));
+    eventually(SOON, "bfdd is there again", || {
+        let known = machine.run(&["ls", "/run/rdsup/edge/bfdd.json"]).status.success();
+        known && machine.pid_of("bfdd") != bfdd && machine.up() == 2 && machine.watched_by_isp() == 2
+    });
+    let (announced, _) = applied(&machine, &within_one_as(&without(&of("frr"))));
+    assert_eq!((names(&announced.possible), announced.certain.len()), (both(), 0), "{announced:?}");
+    assert_eq!((others(), machine.listeners().as_str()), (before, ""));
+    assert!(!machine.sh("ls /run/rdsup/edge").contains("bfdd"), "something of bfdd is left");
+    machine.assert_converged();
+    let clean = machine.sh("ls /run/netns");
+    machine.stop();
+    assert!(clean.contains("edge") && !machine.sh("ls /run/netns").contains("edge"));
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn switching_bfd_on_resets_sessions_of_frr_with_another_as_and_plan_says_so() {
+    let machine = machine(&without(&of("frr")), ISP);
+    for file in [of("frr"), without(&of("frr"))] {
+        let (announced, reset) = applied(&machine, &file);
+        assert_eq!((names(&announced.certain), reset), (both(), both()), "{announced:?}");
+    }
+    assert_eq!(machine.listeners(), "");
+}
