@@ -113,12 +113,14 @@ address  = "203.0.113.1"
 asn      = 64510
 routes   = ["0.0.0.0/0", "8.0.0.0/8 le 24"]
 announce = ["198.51.100.0/24"]
+bfd      = true
 [[domain.edge.neighbor]]
 name     = "isp6"
 address  = "2001:db8:ffff::1"
 asn      = 64510
 routes   = ["::/0", "2a00::/16 le 48", "11.0.0.0/8"]
 announce = ["2001:db8:1::/48"]
+bfd      = true
 [[domain.edge.route]]
 to  = "9.9.9.0/24"
 via = "203.0.113.5"

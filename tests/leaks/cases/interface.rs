@@ -53,6 +53,8 @@ pub const CASES: &[Case] = &[
     case("outside: link-local destination", link_local),
     case("outside: BGP of nobody we know", bgp_stranger),
     case("outside: BGP from further away than the wire", bgp_hops),
+    case("outside: BFD of nobody we know", bfd_stranger),
+    case("outside: BFD from further away than the wire", bfd_hops),
     case("outside: destination that is not announced", destination),
     case("outside: flow that `packets` does not name", packets),
     Case { name: "outside to outside", world: &EDGE, off: &[TO, PACKETS], run: outside_to_outside },
@@ -288,6 +290,35 @@ fn bgp_hops(setup: &Setup) -> Outcome {
         }
     }
     let allowed = [0, 1].map(|family| Packet::tcp(ISP[family], UP[family], 179).hops(255).with_port(44_202));
+    setup.drops_as(&up(), "ttl", &forbidden, &allowed)
+}
+
+/// Control packets and echo packets.
+const BFD: [u16; 2] = [3784, 3785];
+
+fn bfd_stranger(setup: &Setup) -> Outcome {
+    let mut forbidden = Vec::new();
+    for port in BFD {
+        for family in 0..2 {
+            forbidden.push(Packet::udp(FAR[family], UP[family], port).hops(255));
+        }
+        forbidden.push(Packet::udp("203.0.113.3", UP[0], port).hops(255));
+        forbidden.push(Packet::udp("2001:db8:ffff::99", UP[1], port).hops(255));
+    }
+    // That of several hops is nobody's.
+    forbidden.extend([0, 1].map(|family| Packet::udp(ISP[family], UP[family], 4784).hops(255)));
+    let allowed = [0, 1].map(|family| Packet::udp(ISP[family], UP[family], 3784).hops(255));
+    setup.drops_as(&up(), "input", &forbidden, &allowed)
+}
+
+fn bfd_hops(setup: &Setup) -> Outcome {
+    let mut forbidden = Vec::new();
+    for port in BFD {
+        for family in 0..2 {
+            forbidden.extend([1, 64, 254].map(|hops| Packet::udp(ISP[family], UP[family], port).hops(hops)));
+        }
+    }
+    let allowed = [0, 1].map(|family| Packet::udp(ISP[family], UP[family], 3784).hops(255));
     setup.drops_as(&up(), "ttl", &forbidden, &allowed)
 }
 

@@ -144,6 +144,20 @@ pub const MUTATIONS: &[Mutation] = &[
         "",
     ),
     text(
+        "outside: BFD of the neighbor only",
+        "outside: BFD of nobody we know",
+        INTERFACE,
+        "{{keyword}} saddr {{remote}} udp dport { 3784, 3785 } accept",
+        "udp dport { 3784, 3785 } accept",
+    ),
+    text(
+        "outside: hop limit of BFD",
+        "outside: BFD from further away than the wire",
+        INTERFACE,
+        "{{keyword}} saddr {{remote}} {{keyword}} {{hops}} != 255 udp dport { 3784, 3785 } counter name \"{{../drop.ttl}}\" drop",
+        "",
+    ),
+    text(
         "outside: only what is announced",
         "outside: destination that is not announced",
         INTERFACE,
