@@ -38,8 +38,8 @@ pub fn refusal(network: &Network, domain: &Domain, packet: &Packet) -> Option<Re
         let is_session = domain.neighbors.iter().filter(|neighbor| neighbor.address == *source).any(|neighbor| {
             match transport {
                 Transport::Tcp(port) => *port == 179,
-                // Control packets, and echo packets (RFC 5881, section 4).
-                Transport::Udp(port) => neighbor.bfd && matches!(port, 3784 | 3785),
+                // Control packets. Nobody here sends back echo packets (RFC 5881, section 4), and says so to the neighbor.
+                Transport::Udp(port) => neighbor.bfd && *port == 3784,
                 Transport::EchoRequest | Transport::Other(_) => false,
             }
         });

@@ -293,32 +293,27 @@ fn bgp_hops(setup: &Setup) -> Outcome {
     setup.drops_as(&up(), "ttl", &forbidden, &allowed)
 }
 
-/// Control packets and echo packets.
-const BFD: [u16; 2] = [3784, 3785];
+const BFD: u16 = 3784;
 
 fn bfd_stranger(setup: &Setup) -> Outcome {
     let mut forbidden = Vec::new();
-    for port in BFD {
-        for family in 0..2 {
-            forbidden.push(Packet::udp(FAR[family], UP[family], port).hops(255));
-        }
-        forbidden.push(Packet::udp("203.0.113.3", UP[0], port).hops(255));
-        forbidden.push(Packet::udp("2001:db8:ffff::99", UP[1], port).hops(255));
+    for family in 0..2 {
+        forbidden.push(Packet::udp(FAR[family], UP[family], BFD).hops(255));
+        // Echo packets and BFD of several hops are nobody's.
+        forbidden.extend([3785, 4784].map(|port| Packet::udp(ISP[family], UP[family], port).hops(255)));
     }
-    // That of several hops is nobody's.
-    forbidden.extend([0, 1].map(|family| Packet::udp(ISP[family], UP[family], 4784).hops(255)));
-    let allowed = [0, 1].map(|family| Packet::udp(ISP[family], UP[family], 3784).hops(255));
+    forbidden.push(Packet::udp("203.0.113.3", UP[0], BFD).hops(255));
+    forbidden.push(Packet::udp("2001:db8:ffff::99", UP[1], BFD).hops(255));
+    let allowed = [0, 1].map(|family| Packet::udp(ISP[family], UP[family], BFD).hops(255));
     setup.drops_as(&up(), "input", &forbidden, &allowed)
 }
 
 fn bfd_hops(setup: &Setup) -> Outcome {
     let mut forbidden = Vec::new();
-    for port in BFD {
-        for family in 0..2 {
-            forbidden.extend([1, 64, 254].map(|hops| Packet::udp(ISP[family], UP[family], port).hops(hops)));
-        }
+    for family in 0..2 {
+        forbidden.extend([1, 64, 254].map(|hops| Packet::udp(ISP[family], UP[family], BFD).hops(hops)));
     }
-    let allowed = [0, 1].map(|family| Packet::udp(ISP[family], UP[family], 3784).hops(255));
+    let allowed = [0, 1].map(|family| Packet::udp(ISP[family], UP[family], BFD).hops(255));
     setup.drops_as(&up(), "ttl", &forbidden, &allowed)
 }
 

@@ -147,14 +147,14 @@ pub const MUTATIONS: &[Mutation] = &[
         "outside: BFD of the neighbor only",
         "outside: BFD of nobody we know",
         INTERFACE,
-        "{{keyword}} saddr {{remote}} udp dport { 3784, 3785 } accept",
-        "udp dport { 3784, 3785 } accept",
+        "{{keyword}} saddr {{remote}} udp dport 3784 accept",
+        "udp dport 3784 accept",
     ),
     text(
         "outside: hop limit of BFD",
         "outside: BFD from further away than the wire",
         INTERFACE,
-        "{{keyword}} saddr {{remote}} {{keyword}} {{hops}} != 255 udp dport { 3784, 3785 } counter name \"{{../drop.ttl}}\" drop",
+        "{{keyword}} saddr {{remote}} {{keyword}} {{hops}} != 255 udp dport 3784 counter name \"{{../drop.ttl}}\" drop",
         "",
     ),
     text(
