@@ -172,7 +172,7 @@ impl Processes {
 
     /// Of a daemon that was taken over in part only, the rest begins again with what is missing.
     pub fn reunite(&mut self, domain: &DomainName) {
-        let Some(kind) = self.speaker(domain).map(|(_, entry)| entry.daemon.kind()) else { return };
+        let Some(kind) = self.of(domain).next().map(|(_, entry)| entry.daemon.kind()) else { return };
         let missing: Vec<DaemonName> = self.missing(domain, kind).collect();
         for name in missing {
             self.fell(&name, true);
