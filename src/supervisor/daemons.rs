@@ -10,7 +10,7 @@ use super::apply::FailedStep;
 use super::keeper::{Applied, Keeper};
 use super::processes::Processes;
 use crate::model::{DaemonName, DomainName, Program};
-use crate::plan::{Action, Desired, Observed, Step};
+use crate::plan::{Action, Desired, Observed, Plan, Step};
 use crate::sys::fault;
 
 /// How long daemons may take to become ready before `start` goes on without them.
@@ -80,6 +80,29 @@ impl Keeper {
         left
     }
 
+    /// Stops what the plan does not tell of, because at the moment none or only a part of it ran, and which would come back by itself
+    /// where no daemon, or one of another kind, is wanted.
+    pub(super) async fn stop_unwanted(&mut self, desired: &Desired, todo: &Plan, applied: &mut Applied) {
+        let is_planned = |domain: &DomainName| {
+            todo.steps().any(|step| &step.domain == domain && matches!(step.action, Action::StopDaemon { .. }))
+        };
+        let is_unwanted = |name: &DaemonName| {
+            let wanted = desired.domains.get(&name.domain).and_then(|domain| domain.daemon.as_ref());
+            wanted.is_none_or(|daemon| daemon.kind != name.program.kind()) && !is_planned(&name.domain)
+        };
+        self.stop_those(is_unwanted, applied).await;
+    }
+
+    /// Answers with the programs that are still there.
+    async fn stop_those(&mut self, meant: impl Fn(&DaemonName) -> bool, applied: &mut Applied) -> Vec<DaemonName> {
+        let left = self.processes.stop_those(meant).await;
+        for name in &left {
+            let words = format!("its {} does not leave, not even when killed", name.program.as_str());
+            applied.problem(&name.domain, words);
+        }
+        left
+    }
+
     /// Whether these programs of one domain's daemon are gone, while the others go on.
     async fn stop_programs(
         &mut self,
@@ -87,10 +110,7 @@ impl Keeper {
         programs: &BTreeSet<Program>,
         applied: &mut Applied,
     ) -> bool {
-        let left = self.processes.stop_programs(domain, programs).await;
-        for name in &left {
-            applied.problem(domain, format!("its {} does not leave, not even when killed", name.program.as_str()));
-        }
+        let left = self.stop_those(|name| &name.domain == domain && programs.contains(&name.program), applied).await;
         left.is_empty()
     }
 

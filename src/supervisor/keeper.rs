@@ -214,6 +214,7 @@ impl Keeper {
             self.machine.rest();
             return Ok(applied);
         }
+        self.stop_unwanted(desired, &todo, &mut applied).await;
         let (steps, domains) = (todo.steps.len(), count_domains(&todo));
         tracing::info!(steps, domains, ?reason, "{} in {}", count(steps, "step"), count(domains, "domain"));
         let mut outcome = Outcome::default();

@@ -277,12 +277,8 @@ impl Processes {
         domains.iter().filter(|domain| left.iter().any(|name| name.domain == **domain)).cloned().collect()
     }
 
-    /// The same for these programs of one domain's daemon, while the others go on.
-    pub async fn stop_programs(&mut self, domain: &DomainName, programs: &BTreeSet<Program>) -> Vec<DaemonName> {
-        self.stop_those(|name| &name.domain == domain && programs.contains(&name.program)).await
-    }
-
-    async fn stop_those(&mut self, meant: impl Fn(&DaemonName) -> bool) -> Vec<DaemonName> {
+    /// The same for the programs that are meant, while the others go on.
+    pub async fn stop_those(&mut self, meant: impl Fn(&DaemonName) -> bool) -> Vec<DaemonName> {
         let names: Vec<DaemonName> = self.entries.keys().filter(|name| meant(name)).cloned().collect();
         // Who speaks BGP first, while what writes its routes is still there.
         for name in names.iter().rev() {
