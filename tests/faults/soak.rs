@@ -70,7 +70,7 @@ fn other_policy() -> String {
 fn kill_daemon(world: &World, signal: &str) {
     let (daemon, victims) = (world.daemon("a"), world.victims("a"));
     if !victims.is_empty() {
-        world.machine.line(&format!("kill -{signal} {}", victims.join(" ")));
+        world.machine.run(&["sh", "-c", &format!("kill -{signal} {}", victims.join(" "))]);
         eventually(SOON, "another daemon runs", || world.is_replaced("a", &daemon));
     }
 }

@@ -184,6 +184,14 @@ impl World {
         chosen.filter_map(|(_, program)| self.machine.program(domain, program)).collect()
     }
 
+    /// Kills whose turn it is.
+    pub fn kill(&self, domain: &str) {
+        let victims = self.victims(domain);
+        assert!(!victims.is_empty(), "{domain} has a daemon");
+        // One of several may have been taken down already, because the first was lost.
+        self.machine.run(&["sh", "-c", &format!("kill -9 {}", victims.join(" "))]);
+    }
+
     /// `a` and `b` with `c` and `d` beside them, everything established.
     pub fn pairs(run: &Run) -> Self {
         Self::running(run, &format!("{PAIRS}{CLAIM}{BYSTANDERS}"))

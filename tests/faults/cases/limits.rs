@@ -58,7 +58,7 @@ fn later(run: &Run) {
             // As many as it has: it keeps those and gets no other.
             let open = machine.sh(&format!("ls /proc/{supervisor}/fd | wc -l"));
             limit(open.trim());
-            machine.line(&format!("kill -9 {}", world.victims("a").join(" ")));
+            world.kill("a");
             for _ in 0..20 {
                 machine.spawn(&[RDSUP, "-c", CONFIG, "status"]);
             }
@@ -101,7 +101,7 @@ fn clock(run: &Run) {
     let daemon = world.daemon("a");
     run.survives(
         "kill -9 of a daemon after a jump",
-        || drop(machine.line(&format!("kill -9 {}", world.victims("a").join(" ")))),
+        || world.kill("a"),
         || world.is_replaced("a", &daemon) && world.session_is_up(),
         || {
             eventually(run.patience, "all is as it was", || world.is_whole());

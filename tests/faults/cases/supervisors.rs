@@ -78,7 +78,7 @@ fn idle(run: &Run) {
     assert!(environment.contains("PATH=") && !environment.contains("FAILPOINTS"), "{environment}");
     // What was adopted is watched: it comes back when it dies.
     let daemon = world.daemon("a");
-    machine.line(&format!("kill -9 {}", world.victims("a").join(" ")));
+    world.kill("a");
     eventually(run.patience, "the adopted daemon is replaced", || {
         world.is_replaced("a", &daemon) && world.session_is_up()
     });
