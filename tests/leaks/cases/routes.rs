@@ -335,10 +335,16 @@ fn labels(setup: &Setup) -> Outcome {
     if leaked.is_empty() { Ok(()) } else { Err(Failure::Leak(format!("{leaked:?}"))) }
 }
 
-/// What `r` tells a session, after its filter.
-fn told(setup: &Setup, protocol: &str) -> Result<Vec<String>, Failure> {
+/// What `r` tells a session, after its filter, once it has told what it has to.
+fn told(setup: &Setup, protocol: &str, own: &str) -> Result<Vec<String>, Failure> {
     heard(setup)?;
-    Ok(setup.told("r", protocol))
+    let mut told = Vec::new();
+    until(SOON, "what is its own is told", || {
+        told = setup.told("r", protocol);
+        told.iter().any(|it| it == own)
+    })
+    .map_err(|_| Failure::Dead(format!("{protocol} is not told {own}: {told:?}")))?;
+    Ok(told)
 }
 
 fn third(setup: &Setup) -> Outcome {
@@ -346,10 +352,7 @@ fn third(setup: &Setup) -> Outcome {
         ("rd_four", "198.51.100.0/24", ["10.66.0.0/16", "9.1.0.0/24"]),
         ("rd_six", "2001:db8:1::/48", ["2001:db8:66::/48", "2a00:1::/32"]),
     ] {
-        let told = told(setup, protocol)?;
-        if !told.iter().any(|it| it == own) {
-            return Err(Failure::Dead(format!("{protocol} is not told {own}: {told:?}")));
-        }
+        let told = told(setup, protocol, own)?;
         let leaked: Vec<_> = others.iter().filter(|prefix| told.iter().any(|it| it == *prefix)).collect();
         note(setup, others.len(), leaked.len(), 1);
         if !leaked.is_empty() {
@@ -364,10 +367,7 @@ fn announce(setup: &Setup) -> Outcome {
         ("ext_isp", "198.51.100.0/24", ["10.66.0.0/16", "198.51.100.1/32"]),
         ("ext_isp6", "2001:db8:1::/48", ["2001:db8:66::/48", "2001:db8:2:1::/64"]),
     ] {
-        let told = told(setup, protocol)?;
-        if !told.iter().any(|it| it == own) {
-            return Err(Failure::Dead(format!("{protocol} is not told {own}: {told:?}")));
-        }
+        let told = told(setup, protocol, own)?;
         let leaked: Vec<_> = others.iter().filter(|prefix| told.iter().any(|it| it == *prefix)).collect();
         note(setup, others.len(), leaked.len(), 1);
         if !leaked.is_empty() {
@@ -378,10 +378,8 @@ fn announce(setup: &Setup) -> Outcome {
 }
 
 fn labels_out(setup: &Setup) -> Outcome {
-    let told = told(setup, "ext_isp")?;
-    if !told.iter().any(|it| it == "192.168.1.0/24") {
-        return Err(Failure::Dead(format!("what came over a link and is in `announce` is not told: {told:?}")));
-    }
+    // It came over a link, and is in `announce`.
+    told(setup, "ext_isp", "192.168.1.0/24")?;
     // FRR 8.4 does not show what it adds and deletes on the way out, so it is looked for on the wire, where all is told again.
     let again = if setup.is_frr("r") {
         "vtysh --vty_socket /run/rdsup/r/frr --config_dir /run/rdsup/r -c 'clear bgp ipv4 unicast 203.0.113.1 soft out'"

@@ -84,8 +84,8 @@ pub const MUTATIONS: &[Mutation] = &[
         "answers: judged where the domain itself gives them",
         "answer of the domain itself where everything is reached",
         DOMAIN,
-        "policy drop;\n\t\tct state established ct direction reply jump replies",
-        "policy drop;",
+        "{{/each}}\n\t\tct state established ct direction reply jump replies",
+        "{{/each}}",
     ),
     text(
         "outside, answers: only what is announced",
