@@ -168,7 +168,7 @@ pub fn is_transactional(object: &str) -> bool {
 }
 
 /// What has one value at a time.
-const SINGLE: [&str; 22] = [
+const SINGLE: [&str; 23] = [
     "neighbor * *",
     "neighbor * timers connect",
     "neighbor * timers delayopen",
@@ -178,6 +178,7 @@ const SINGLE: [&str; 22] = [
     "bgp default local-preference",
     "bgp graceful-restart restart-time",
     "bgp graceful-restart stalepath-time",
+    "bgp graceful-restart select-defer-time",
     "bgp route-map delay-timer",
     "timers bgp",
     "distance bgp",

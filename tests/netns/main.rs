@@ -27,6 +27,7 @@ mod frr_lab;
 mod frr_missing;
 mod frr_resets;
 mod frr_survival;
+mod frr_waiting;
 mod generations;
 mod hanging;
 mod host;

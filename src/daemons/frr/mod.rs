@@ -30,8 +30,10 @@ use crate::sys::clock::second_in_progress;
 
 /// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// From the first session on, bgpd waits 10 s for the others, and 60 s for what those send that came.
-const AWAIT_NEIGHBORS: &str = "bgp update-delay 60 10";
+/// From the first session on, bgpd waits 5 s for the others: those that are there come within three, and nobody who is away must
+/// hold up what is new for longer. For what those send that came it waits until they say that this was all; of one that says
+/// nothing of the kind the next keepalive counts, which may take 30 s, so it waits for 20 s at most.
+const AWAIT_NEIGHBORS: &str = "bgp update-delay 20 5";
 /// Where FRR's daemons put what they say before they die, each in a directory that one which is killed leaves behind. The same
 /// goes to their log, so each has a place of its own that goes with it.
 const SCRATCH: &str = "/var/tmp";

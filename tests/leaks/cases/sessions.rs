@@ -184,12 +184,8 @@ routes = ["10.7.0.0/16 le 24"]
     learned: &[("r", "9.1.0.0/24"), ("r", "10.2.0.0/16"), ("r", "10.3.0.0/16"), ("r", "10.5.0.0/16")],
 };
 
-/// The same with FRR. At its start bgpd selects no route until every neighbor has said that it has told all (RFC 4724), and of
-/// one whose session it closes because it tells too much it waits for that in vain.
-pub const SESSIONS_FRR: World = World {
-    edits: &[Edit { file: "frr/bgpd.conf.hbs", from: "select-defer-time 60", to: "select-defer-time 5" }],
-    ..SESSIONS.with_frr("sessions (frr)", &["r", "x"])
-};
+/// The same with FRR.
+pub const SESSIONS_FRR: World = SESSIONS.with_frr("sessions (frr)", &["r", "x"]);
 
 const fn case(name: &'static str, off: &'static [Edit], run: fn(&Setup) -> Outcome) -> Case {
     Case { name, world: &SESSIONS, off, run }

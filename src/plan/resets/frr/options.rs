@@ -85,6 +85,7 @@ pub(super) fn of_router(setting: &str) -> Effect {
         | "bgp graceful-restart restart-time"
         | "bgp graceful-restart stalepath-time"
         | "bgp graceful-restart preserve-fw-state"
+        | "bgp graceful-restart select-defer-time"
         | "timers bgp"
         | "coalesce-time"
         | "maximum-paths"

@@ -1,0 +1,167 @@
+//! For whom FRR waits when it starts, and for how long: nobody is held up by a neighbor that misbehaves or is away.
+
+use std::time::{Duration, Instant};
+
+use crate::machine::{Background, Machine, SOON, eventually};
+use crate::speaker::Speaker;
+
+/// A domain with three neighbors on one wire.
+const EDGE: &str = r#"
+[domain.edge]
+daemon   = "frr"
+asn      = 65001
+loopback = ["198.51.100.1/32"]
+networks = ["198.51.100.0/24"]
+families = ["ipv4"]
+
+[[domain.edge.interface]]
+name    = "up0"
+address = ["203.0.113.2/29"]
+
+[[domain.edge.neighbor]]
+name     = "honest"
+address  = "203.0.113.1"
+asn      = 64510
+routes   = ["9.0.0.0/8 le 24"]
+announce = ["198.51.100.0/24"]
+
+[[domain.edge.neighbor]]
+name     = "other"
+address  = "203.0.113.3"
+asn      = 64511
+routes   = ["9.0.0.0/8 le 24"]
+max_prefixes = 2
+
+[[domain.edge.neighbor]]
+name     = "away"
+address  = "203.0.113.4"
+asn      = 64512
+routes   = ["9.0.0.0/8 le 24"]
+"#;
+
+/// The one that does what it should.
+const HONEST: &str = r"
+router id 203.0.113.1;
+protocol device { }
+protocol static old { ipv4; route 9.1.0.0/16 unreachable; }
+protocol static new { disabled; ipv4; route 9.2.0.0/16 unreachable; }
+protocol bgp edge { local 203.0.113.1 as 64510; neighbor 203.0.113.2 as 65001; ttl security on; connect delay time 1;
+  connect retry time 1; error wait time 1, 1; ipv4 { import all; export where source = RTS_STATIC; }; }
+";
+
+/// How long the routes of one neighbor may take after its session is up, on a machine that others use too.
+const A_FEW_SECONDS: Duration = Duration::from_secs(8);
+
+/// A machine on which nothing of rdsup runs yet.
+fn machine() -> Machine {
+    let machine = Machine::new(EDGE);
+    machine.sh("ip netns add isp; ip link add up0 type veth peer name customer netns isp
+         ip -n isp link set lo up; ip -n isp link set customer up; ip link set up0 up
+         for n in 1 3; do ip -n isp address add 203.0.113.$n/29 dev customer; done");
+    machine.write("/srv/machine/isp.conf", HONEST);
+    machine
+}
+
+impl Machine {
+    fn runs_honest(&self) {
+        self.line("ip netns exec isp bird -c /srv/machine/isp.conf -s /srv/machine/isp.ctl -P /srv/machine/isp.pid");
+    }
+
+    fn honest(&self, command: &str) -> String {
+        self.sh(&format!("birdc -s /srv/machine/isp.ctl {command}"))
+    }
+
+    /// Runs the other neighbor as one that could restart gracefully, and says nothing but that it is there. ExaBGP can do that only
+    /// as one that has just restarted.
+    fn runs_silent(&self) -> Background {
+        const SILENT: &str = r#"
+            use Socket qw(:all);
+            my $message = sub { (chr(255) x 16) . pack("nC", 19 + length $_[1], $_[0]) . $_[1] };
+            # IPv4, AS numbers of four bytes, and graceful restart: 120 s, not restarted, IPv4 is kept.
+            my $able = pack("CCnxC", 1, 4, 1, 1) . pack("CCN", 65, 4, 64511) . pack("CCnnCC", 64, 6, 120, 1, 1, 128);
+            my $open = pack("CnnNC", 4, 64511, 90, unpack("N", inet_aton("203.0.113.3")), 2 + length $able)
+                . pack("CC", 2, length $able) . $able;
+            while (1) {
+                socket(my $s, AF_INET, SOCK_STREAM, 0) or die "socket: $!";
+                setsockopt($s, 0, 2, 255) or die "time to live: $!";
+                setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) or die "address: $!";
+                bind($s, pack_sockaddr_in(0, inet_aton("203.0.113.3"))) or die "bind: $!";
+                if (connect($s, pack_sockaddr_in(179, inet_aton("203.0.113.2")))) {
+                    syswrite($s, $message->(1, $open) . $message->(4, ""));
+                    my ($ready, $got);
+                    do {
+                        vec($ready = "", fileno($s), 1) = 1;
+                        select($ready, undef, undef, 20) or syswrite($s, $message->(4, "")) or last;
+                    } until vec($ready, fileno($s), 1) and not sysread($s, $got, 4096);
+                }
+                select(undef, undef, undef, 0.2);
+            }"#;
+        self.spawn(&["ip", "netns", "exec", "isp", "perl", "-we", SILENT])
+    }
+
+    /// Runs the other neighbor with more routes than it may have.
+    fn runs_over_limit(&self) -> Background {
+        let speaker = Speaker::new(("203.0.113.3", 64511), ("203.0.113.2", 65001));
+        self.speak("isp", &[(1..=9).fold(speaker, |it, n| it.says(&format!("9.9.{n}.0/24"), ""))])
+    }
+
+    /// How long it takes from the session until routes have come both ways.
+    fn waits_for_honest(&self, prefix: &str) -> Duration {
+        eventually(SOON, "the session with the honest neighbor is up", || {
+            self.session("edge", "honest").contains("Established")
+        });
+        let up = Instant::now();
+        eventually(Duration::from_secs(90), "routes come both ways", || {
+            let held = self.honest("show protocols all edge").contains("graceful restart active");
+            let told = self.honest("show route 198.51.100.0/24 protocol edge").contains("203.0.113.2");
+            self.routes_to("edge", prefix).contains("203.0.113.1") && told && !held
+        });
+        up.elapsed()
+    }
+
+    /// Kills bgpd and has the honest neighbor tell something new while there is none.
+    fn begins_again(&self) -> Duration {
+        let before = self.program("edge", "bgpd").expect("it runs");
+        self.honest("disable new");
+        eventually(SOON, "the route is gone", || !self.routes_to("edge", "9.2.0.0/16").contains("203.0.113.1"));
+        self.line(&format!("kill -9 {before}"));
+        self.honest("enable new");
+        eventually(SOON, "bgpd begins again", || self.program("edge", "bgpd").is_some_and(|now| now != before));
+        self.waits_for_honest("9.2.0.0/16")
+    }
+}
+
+/// It never says that this was all, nor any route.
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn at_its_first_start_frr_waits_for_no_neighbor_that_never_ends_what_it_tells() {
+    let machine = machine();
+    let _silent = machine.runs_silent();
+    machine.rdsup("start --detach").ok();
+    eventually(SOON, "the other session is up", || machine.session("edge", "other").contains("Established"));
+    machine.runs_honest();
+    let took = machine.waits_for_honest("9.1.0.0/16");
+    println!("first start: {took:.1?}");
+    assert!(took < A_FEW_SECONDS, "{took:.1?}");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_neighbor_over_its_limit_or_away_delays_others_by_a_few_seconds_at_most() {
+    let machine = machine();
+    machine.runs_honest();
+    let over_limit = machine.runs_over_limit();
+    machine.rdsup("start --detach").ok();
+    let took = machine.waits_for_honest("9.1.0.0/16");
+    println!("first start beside one over its limit: {took:.1?}");
+    assert!(took < A_FEW_SECONDS, "{took:.1?}");
+    for turn in ["one over its limit", "none but one that is away"] {
+        let took = machine.begins_again();
+        println!("after kill -9 beside {turn}: {took:.1?}");
+        assert!(took < A_FEW_SECONDS, "{turn}: {took:.1?}");
+        if turn == "one over its limit" {
+            machine.sh("pkill -f exabgp");
+        }
+    }
+    drop(over_limit);
+}
