@@ -453,6 +453,7 @@ fn an_interface_in_the_host_is_seen_with_the_routes_that_it_must_get_back() {
         let physical = rdsup::plan::DesiredInterface {
             kind: rdsup::plan::InterfaceKind::Physical,
             addresses: [].into(),
+            first: [].into(),
             mtu: None,
             sysctls: BTreeMap::new(),
             alias: None,

@@ -114,6 +114,13 @@ fn interfaces(network: &Network, domain: &Domain, layout: &Layout) -> BTreeMap<I
         let lo = DesiredInterface {
             kind: InterfaceKind::Loopback,
             addresses: domain.loopback.iter().copied().collect(),
+            // FRR 8.4 gives IPv4 routes whose next hop is an IPv6 address no source.
+            first: domain
+                .loopback
+                .iter()
+                .filter(|it| domain.source(Family::of(it.addr())) == Some(it.addr()))
+                .copied()
+                .collect(),
             mtu: None,
             sysctls: BTreeMap::new(),
             alias: None,
@@ -125,6 +132,7 @@ fn interfaces(network: &Network, domain: &Domain, layout: &Layout) -> BTreeMap<I
         let physical = DesiredInterface {
             kind: InterfaceKind::Physical,
             addresses: interface.addresses.iter().copied().collect(),
+            first: BTreeSet::new(),
             mtu: interface.mtu,
             sysctls: interface_sysctls(&interface.name, GENERATED_ADDRESS, |_| true),
             alias: None,
@@ -137,6 +145,7 @@ fn interfaces(network: &Network, domain: &Domain, layout: &Layout) -> BTreeMap<I
         let link_end = DesiredInterface {
             kind: InterfaceKind::Link,
             addresses: end_addresses(end),
+            first: BTreeSet::new(),
             mtu: link.mtu,
             sysctls: interface_sysctls(&end.interface, NO_GENERATED_ADDRESS, forwarding),
             alias: Some(layout.alias(link)),

@@ -119,6 +119,8 @@ pub struct DesiredInterface {
     pub kind: InterfaceKind,
     /// Addresses with their prefix length, host bits kept; the link-local of a link included.
     pub addresses: BTreeSet<IpNet>,
+    /// Those of them that are added before the others: where a route names no source, the kernel takes the first address there is.
+    pub first: BTreeSet<IpNet>,
     /// MTU to set, if the file names one.
     pub mtu: Option<u32>,
     /// Sysctls of this interface as `net/ipv4/conf/rd-x/rp_filter` → `0`, written before it goes up.

@@ -328,7 +328,9 @@ impl<'a> Planner<'a> {
             let action = Action::RemoveAddress { name: name.clone(), address: *address };
             self.push(stage, domain, Origin::default(), action);
         }
-        for address in wanted.addresses.difference(&link.addresses) {
+        let mut missing: Vec<_> = wanted.addresses.difference(&link.addresses).collect();
+        missing.sort_by_key(|address| !wanted.first.contains(*address));
+        for address in missing {
             let action = Action::AddAddress { name: name.clone(), address: *address };
             self.push(stage, domain, wanted.origin, action);
         }

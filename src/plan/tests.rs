@@ -31,6 +31,7 @@ fn domain(label: &str) -> DesiredDomain {
     let lo = DesiredInterface {
         kind: InterfaceKind::Loopback,
         addresses: BTreeSet::from(["192.0.2.1/32".parse().unwrap()]),
+        first: BTreeSet::new(),
         mtu: None,
         sysctls: BTreeMap::new(),
         alias: None,
@@ -59,6 +60,7 @@ fn link(desired: &mut Desired, first: &str, second: &str) {
         let end = DesiredInterface {
             kind: InterfaceKind::Link,
             addresses: BTreeSet::from([address.parse().unwrap()]),
+            first: BTreeSet::new(),
             mtu: None,
             sysctls: BTreeMap::new(),
             alias: Some(format!("rdsup /run/rdsup link {first}--{second}")),
@@ -92,6 +94,7 @@ pub(super) fn with_claimed_interface() -> (Desired, Observed) {
     let eth1 = DesiredInterface {
         kind: InterfaceKind::Physical,
         addresses: BTreeSet::from(["203.0.113.2/30".parse().unwrap()]),
+        first: BTreeSet::new(),
         mtu: None,
         sysctls: BTreeMap::new(),
         alias: None,

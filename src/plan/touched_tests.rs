@@ -241,3 +241,14 @@ fn the_first_neighbor_with_bfd_starts_bfdd_alone_and_the_last_one_stops_it_alone
     let stop = "kill $(cat /run/rdsup/edge/frr/bfdd.pid)";
     assert_eq!(lines(&plan(&wanted(&without), &more, &layout()).unwrap()), [stop]);
 }
+
+#[test]
+fn the_first_loopback_of_each_family_comes_to_a_domain_before_the_others() {
+    let toml = "[domain.a]\ndaemon = \"none\"\nloopback = [\"10.0.0.9/32\", \"10.0.0.1/32\", \"2001:db8::9/128\", \"2001:db8::1/128\"]\n";
+    let plan = plan(&wanted(toml), &Observed::default(), &layout()).unwrap();
+    let added = lines(&plan).into_iter().filter_map(|line| {
+        let address = line.split_once("address add ")?.1.split(' ').next()?;
+        Some(address.to_owned())
+    });
+    assert_eq!(added.collect::<Vec<_>>(), ["10.0.0.9/32", "2001:db8::9/128", "10.0.0.1/32", "2001:db8::1/128"]);
+}

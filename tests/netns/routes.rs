@@ -15,6 +15,38 @@ fn a_route_inside_the_accepted_set_is_learned_with_the_loopback_as_source() {
     assert!(machine.routes_to("internet", "192.168.0.1/32").is_empty(), "the loopback is longer than `le 24`");
 }
 
+/// FRR names none for IPv4 over an IPv6 next hop, so that the kernel takes the first address of the domain.
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn what_a_domain_with_frr_sends_has_its_first_loopback_as_source_whatever_their_order() {
+    for (of_a, of_b) in [("frr", "frr"), ("frr", "bird")] {
+        let machine = Machine::new(&format!(
+            r#"
+[domain.a]
+daemon   = "{of_a}"
+asn      = 65001
+loopback = ["10.1.0.9/32", "10.1.0.1/32", "2001:db8:1::9/128", "2001:db8:1::1/128"]
+networks = ["10.1.0.0/16", "2001:db8:1::/48"]
+[domain.b]
+daemon   = "{of_b}"
+asn      = 65002
+loopback = ["10.2.0.1/32", "2001:db8:2::1/128"]
+networks = ["10.2.0.0/16", "2001:db8:2::/48"]
+[[link]]
+between = ["a", "b"]
+[link.into.a]
+routes = ["10.2.0.0/16", "2001:db8:2::/48"]
+"#
+        ));
+        machine.start();
+        for (to, source) in [("10.2.0.1", "10.1.0.9"), ("2001:db8:2::1", "2001:db8:1::9")] {
+            eventually(SOON, "the kernel takes the first loopback", || {
+                machine.run(&["ip", "-n", "a", "route", "get", to]).stdout.contains(&format!("src {source} "))
+            });
+        }
+    }
+}
+
 #[test]
 fn a_route_outside_the_accepted_set_is_not_learned() {
     // hostile announces a network that internet does not list, and a more specific one of a listed network.
