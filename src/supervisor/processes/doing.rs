@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use super::launch::launch;
 use super::output::{Listener, Output};
 use super::tell::tell;
@@ -57,10 +59,16 @@ impl Processes {
         entry.recovering = recovering;
         let (daemon, place) = (entry.daemon, entry.place.clone());
         let (machine, layout, name) = (self.machine.clone(), self.layout.clone(), name.clone());
-        let (sender, gate) = (self.sender.clone(), self.launches.clone());
+        let sender = self.sender.clone();
+        // In the order in which they were asked for, few at a time: many at once would all be slow. The place in the queue is taken
+        // here, since tasks begin in any order, and those that wait for a program must not keep it from its turn.
+        let mut turn = Box::pin(self.launches.clone().acquire_owned());
+        let permit = turn.as_mut().now_or_never();
         tokio::spawn(async move {
-            // In the order in which they were asked for, few at a time: many at once would all be slow.
-            let _permit = gate.acquire().await;
+            let _permit = match permit {
+                Some(permit) => permit,
+                None => turn.await,
+            };
             let first = async {
                 for program in daemon.prerequisites(name.program, &place) {
                     until_ready(daemon, *program, &place).await;
