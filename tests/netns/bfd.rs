@@ -267,6 +267,8 @@ fn switching_bfd_on_and_off_starts_and_stops_bfdd_alone_and_resets_what_was_anno
         "{announced:?} {reset:?}"
     );
     let bfdd = machine.pid_of("bfdd");
+    // It would do whatever anybody asks of it by that socket, and every user may.
+    assert_eq!(machine.sh("find /run /var /tmp -name 'bfdd.sock'"), "");
     // The next supervisor finds it, and one that is lost is started again.
     machine.signal_supervisor("KILL");
     machine.rdsup("start --detach").ok();

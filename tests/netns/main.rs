@@ -38,6 +38,7 @@ mod logs;
 mod looking;
 mod machine;
 mod manager;
+mod next_hop;
 mod order;
 mod output;
 mod packets;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::super::{Command, DaemonError, Place};
+use super::SCRATCH;
 use crate::model::Program;
 
 /// `sockaddr_un` has room for this many bytes and a NUL; FRR cuts a longer path off without a word.
@@ -78,8 +79,8 @@ pub(super) fn command(
         args.extend(recovering.then(|| KEEP_ROUTES.into()));
     }
     if program == Program::Bfdd {
-        // Nobody here speaks to it: bgpd does so by way of zebra.
-        args.extend(["--bfdctl".into(), directory.join("bfdd.sock").into()]);
+        // Nobody speaks to it, bgpd does so by way of zebra, and bfdd lets everybody in who reaches it. There only it sees it.
+        args.extend(["--bfdctl".into(), format!("{SCRATCH}/bfdd.sock").into()]);
     }
     args.extend(modules.iter().map(Into::into));
     Ok(Command { program: home.join(name), args })
@@ -128,7 +129,7 @@ mod tests {
             words(Program::Bfdd),
             "/usr/lib/frr/bfdd -P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr \
              -i /run/rdsup/private/frr/bfdd.pid -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/bfdd.conf \
-             --bfdctl /run/rdsup/private/frr/bfdd.sock"
+             --bfdctl /var/tmp/bfdd.sock"
         );
         assert_eq!(
             words(Program::Bgpd),

@@ -158,8 +158,8 @@ pub struct FrrChannel {
     pub address: IpAddr,
     /// Whether the own address replaces the next hop of everything announced.
     pub next_hop_self: bool,
-    /// Whether of two next hops the global one is taken and the link-local one is not even looked at.
-    pub prefer_global: bool,
+    /// What sets the next hop of an accepted route to the neighbor, as FRR writes it after `set`; empty where it may be anybody.
+    pub next_hop: Vec<String>,
     /// Whether the daemon keeps what it refuses.
     pub keep_refused: bool,
     /// What is accepted.

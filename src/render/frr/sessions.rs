@@ -196,7 +196,7 @@ impl Session {
             family: family.as_str(),
             address: self.address,
             next_hop_self: true,
-            prefer_global: self.next_hop && self.address.is_ipv6() && !is_link_local(self.address),
+            next_hop: if self.next_hop { becomes(self.address) } else { Vec::new() },
             keep_refused: false,
             import: self.import(lists, family, accept)?,
             export: export(lists, family, announce, labels)?,
@@ -241,6 +241,17 @@ fn export(lists: &mut Lists, family: Family, announce: &RouteFilter, labels: &[S
         steps.guard("Where it came from and where it may go", vec![format!("large-community {list}")]);
     }
     steps.finish(lists, family, announce, &[])
+}
+
+/// What has a route lead to the neighbor, whatever it said. One message may name several next hops (`NEXT_HOP`, and in `MP_REACH_NLRI` a global
+/// one and a link-local one), of which FRR compares one with a list and uses another.
+fn becomes(neighbor: IpAddr) -> Vec<String> {
+    let peer = "ipv6 next-hop peer-address".to_owned();
+    match neighbor {
+        IpAddr::V4(address) => vec![format!("ip next-hop {address}")],
+        _ if is_link_local(neighbor) => vec![peer],
+        IpAddr::V6(_) => vec![peer, "ipv6 next-hop prefer-global".to_owned()],
+    }
 }
 
 /// The list of paths that may be: at most `longest` numbers, no `AS_SET`, and from outside no number that nobody has.

@@ -1,0 +1,209 @@
+//! Who a neighbor may send packets to: itself. A message can name several next hops, and each daemon has its own opinion of which counts.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::machine::{Background, Machine, SOON, eventually, throughout};
+
+const EDGE: &str = r#"
+[domain.edge]
+daemon   = "bird"
+asn      = 65001
+loopback = ["198.51.100.1/32", "2001:db8:1::1/128"]
+networks = ["198.51.100.0/24", "2001:db8:1::/48"]
+
+[[domain.edge.interface]]
+name    = "up0"
+address = ["203.0.113.2/24", "2001:db8:f::2/64"]
+
+[[domain.edge.neighbor]]
+name    = "four"
+address = "203.0.113.1"
+asn     = 3333
+routes  = ["9.0.0.0/8 le 24"]
+
+[[domain.edge.neighbor]]
+name    = "six"
+address = "2001:db8:f::3"
+asn     = 3334
+routes  = ["12.0.0.0/8 le 24", "2a00:c::/32 le 48"]
+
+[[domain.edge.neighbor]]
+name      = "local"
+address   = "fe80::9"
+interface = "up0"
+asn       = 3335
+routes    = ["19.0.0.0/8 le 24", "2a00:9::/32 le 48"]
+"#;
+
+/// Of this one nobody has said that packets may go there.
+const OTHER: [&str; 3] = ["203.0.113.66", "2001:db8:f::66", "fe80::66"];
+
+/// A path attribute (RFC 4271, section 4.3).
+fn attribute(flags: u8, kind: u8, value: &[u8]) -> Vec<u8> {
+    [&[flags, kind, u8::try_from(value.len()).unwrap()], value].concat()
+}
+
+fn octets(address: &str) -> Vec<u8> {
+    match address.parse().unwrap() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// A prefix as BGP writes it.
+fn prefix(text: &str) -> Vec<u8> {
+    let (address, length) = text.split_once('/').unwrap();
+    let length: u8 = length.parse().unwrap();
+    [&[length], &octets(address)[..usize::from(length.div_ceil(8))]].concat()
+}
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(19 + body.len()).unwrap();
+    [&[0xff; 16][..], &length.to_be_bytes(), &[kind], body].concat()
+}
+
+/// Tells `plain` with `NEXT_HOP`, and `multi` of family `afi` with `MP_REACH_NLRI` (RFC 4760) and these next hops.
+fn update(asn: u32, plain: &[&str], next_hop: Option<&str>, multi: Option<(u16, &[&str], &[&str])>) -> Vec<u8> {
+    let mut attributes = attribute(0x40, 1, &[0]);
+    attributes.extend(attribute(0x40, 2, &[&[2, 1][..], &asn.to_be_bytes()].concat()));
+    attributes.extend(next_hop.map(|at| attribute(0x40, 3, &octets(at))).into_iter().flatten());
+    if let Some((afi, hops, prefixes)) = multi {
+        let hops: Vec<u8> = hops.iter().flat_map(|hop| octets(hop)).collect();
+        let told: Vec<u8> = prefixes.iter().flat_map(|it| prefix(it)).collect();
+        let head = [&afi.to_be_bytes()[..], &[1, u8::try_from(hops.len()).unwrap()]].concat();
+        attributes.extend(attribute(0x80, 14, &[&head[..], &hops, &[0], &told].concat()));
+    }
+    let length = u16::try_from(attributes.len()).unwrap();
+    let plain: Vec<u8> = plain.iter().flat_map(|it| prefix(it)).collect();
+    message(2, &[&[0, 0][..], &length.to_be_bytes(), &attributes, &plain].concat())
+}
+
+/// OPEN with both families, numbers of four bytes, route refresh, and IPv4 over IPv6 next hops.
+fn open(asn: u32) -> Vec<u8> {
+    let mut able = vec![1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 2, 0, 5, 6, 0, 1, 0, 1, 0, 2, 65, 4];
+    able.extend(asn.to_be_bytes());
+    let option = [&[2, u8::try_from(able.len()).unwrap()][..], &able].concat();
+    let two_bytes = u16::try_from(asn).unwrap().to_be_bytes();
+    let head = [&[4][..], &two_bytes, &[0, 90, 9, 9, 9, two_bytes[1], u8::try_from(option.len()).unwrap()]].concat();
+    message(1, &[head, option].concat())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl Machine {
+    /// Runs a neighbor that tells this as soon as it may and then only that it is there.
+    fn tells(&self, asn: u32, (from, to): (&str, &str), updates: &[Vec<u8>]) -> Background {
+        const SPEAKER: &str = r#"
+            use Socket qw(:all);
+            my ($from, $to, $open, $updates) = @ARGV;
+            my $six = $from =~ /:/;
+            my $family = $six ? AF_INET6 : AF_INET;
+            my $index = do { local (@ARGV, $/) = "/sys/class/net/wire/ifindex"; <> + 0 };
+            my $at = sub {
+                my ($port, $address) = @_;
+                return pack_sockaddr_in($port, inet_aton($address)) if not $six;
+                return pack_sockaddr_in6($port, inet_pton(AF_INET6, $address), $address =~ /^fe80/ ? $index : 0);
+            };
+            my $keepalive = (chr(255) x 16) . pack("nC", 19, 4);
+            while (1) {
+                socket(my $s, $family, SOCK_STREAM, 0) or die "socket: $!";
+                setsockopt($s, $six ? 41 : 0, $six ? 16 : 2, 255) or die "hop limit: $!";
+                setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) or die "address: $!";
+                bind($s, $at->(0, $from)) or die "bind: $!";
+                if (connect($s, $at->(179, $to))) {
+                    syswrite($s, pack("H*", $open));
+                    my ($all, $told, $got) = ("", 0);
+                    while (sysread($s, $got, 4096)) {
+                        $all .= $got;
+                        syswrite($s, $keepalive);
+                        # The other has taken the OPEN.
+                        if (not $told and index($all, $keepalive) >= 0) {
+                            syswrite($s, pack("H*", $updates));
+                            $told = 1;
+                        }
+                    }
+                }
+                select(undef, undef, undef, 0.2);
+            }"#;
+        let (open, updates) = (hex(&open(asn)), hex(&updates.concat()));
+        self.spawn(&["ip", "netns", "exec", "isp", "perl", "-we", SPEAKER, from, to, &open, &updates])
+    }
+}
+
+fn leads_to_the_neighbor(daemon: &str) {
+    let machine = Machine::new(&EDGE.replace("\"bird\"", &format!("\"{daemon}\"")));
+    machine.sh("ip netns add isp; ip link add up0 type veth peer name wire netns isp
+         ip -n isp link set lo up; ip -n isp link set wire up; ip link set up0 up
+         for a in 203.0.113.1/24 203.0.113.66/24 2001:db8:f::3/64 2001:db8:f::66/64 fe80::9/64 fe80::66/64; do
+             ip -n isp address add $a dev wire nodad; done");
+    machine.rdsup("start --detach").ok();
+    let own = machine.sh("ip -n edge -6 -o address show dev up0 scope link | sed 's/.*inet6 //; s|/.*||'");
+    let own = own.trim();
+    let (four, six, local) = (3333, 3334, 3335);
+    let [_, global, link] = OTHER;
+    let honest = Some("203.0.113.1");
+    let _four = machine.tells(
+        four,
+        ("203.0.113.1", "203.0.113.2"),
+        &[
+            update(four, &[], honest, Some((1, &[global], &["9.0.1.0/24"]))),
+            update(four, &["9.0.2.0/24"], honest, Some((2, &[global], &["2a00:c:4::/48"]))),
+            update(four, &["9.0.3.0/24"], honest, Some((2, &["2001:db8:f::3", link], &["2a00:c:5::/48"]))),
+            update(four, &[], honest, Some((1, &["::", link], &["9.0.4.0/24"]))),
+            update(four, &["9.0.5.0/24"], Some(OTHER[0]), None),
+            update(four, &["9.9.9.0/24"], honest, None),
+        ],
+    );
+    let _six = machine.tells(
+        six,
+        ("2001:db8:f::3", "2001:db8:f::2"),
+        &[
+            update(six, &[], None, Some((1, &["2001:db8:f::3", link], &["12.0.1.0/24"]))),
+            update(six, &[], None, Some((2, &["2001:db8:f::3", link], &["2a00:c:1::/48"]))),
+            update(six, &[], None, Some((2, &[global, "fe80::9"], &["2a00:c:2::/48"]))),
+            update(six, &["12.0.2.0/24"], Some(OTHER[0]), Some((2, &["2001:db8:f::3"], &["2a00:c:3::/48"]))),
+            update(six, &[], None, Some((2, &["2001:db8:f::3"], &["2a00:c:9::/48"]))),
+        ],
+    );
+    let _local = machine.tells(
+        local,
+        ("fe80::9", own),
+        &[
+            update(local, &[], None, Some((1, &["fe80::9", link], &["19.0.1.0/24"]))),
+            update(local, &[], None, Some((2, &["fe80::9", link], &["2a00:9:1::/48"]))),
+            update(local, &[], None, Some((2, &[global, "fe80::9"], &["2a00:9:2::/48"]))),
+            update(local, &[], None, Some((2, &["::", link], &["2a00:9:3::/48"]))),
+            update(local, &[], None, Some((2, &["fe80::9"], &["2a00:9:9::/48"]))),
+        ],
+    );
+    let routes = || machine.sh("ip -n edge -4 route; ip -n edge -6 route");
+    for told in ["9.9.9.0/24", "2a00:c:9::/48", "2a00:9:9::/48"] {
+        eventually(SOON, &format!("{told}, which is honest, is learned"), || routes().contains(told));
+    }
+    // Those came last, so everything else has been judged.
+    throughout(Duration::from_secs(2), "every route leads to its neighbor", || {
+        let all = routes();
+        let wrong: Vec<_> =
+            all.lines().filter(|line| OTHER.iter().any(|at| line.contains(&format!("{at} ")))).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        true
+    });
+}
+
+#[test]
+fn every_route_that_bird_learns_leads_to_the_neighbor_whatever_next_hops_it_names() {
+    leads_to_the_neighbor("bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn every_route_that_frr_learns_leads_to_the_neighbor_whatever_next_hops_it_names() {
+    leads_to_the_neighbor("frr");
+}
