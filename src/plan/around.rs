@@ -9,6 +9,7 @@ use super::desired::{Desired, DesiredVeth, VethEnd};
 use super::host::makes_forward;
 use super::observed::{NamespaceState, Observed};
 use super::planner::Planner;
+use super::renamed::righted;
 use super::stages::{Conflict, Plan};
 use super::step::{Action, Step};
 use super::{Layout, Stage};
@@ -16,7 +17,8 @@ use crate::model::{DomainName, InterfaceName};
 
 /// Computes what leads from `observed` to `desired` as far as nothing of others stands in the way, and what does.
 pub fn plan_around(desired: &Desired, observed: &Observed, layout: &Layout) -> (Plan, Vec<Conflict>) {
-    let mut planner = Planner::new(desired, observed, layout);
+    let (observed, renamed) = righted(desired, observed);
+    let mut planner = Planner::new(desired, &observed, layout, &renamed);
     let conflicts = std::mem::take(&mut planner.conflicts);
     let host = Layout::host();
     for conflict in &conflicts {

@@ -109,6 +109,15 @@ impl Observed {
                 self.link(name, interface).up = false;
                 self.domain(name).routes.retain(|route| route.dev.as_ref() != Some(interface));
             }
+            Action::RenameLink { from, to } => {
+                let link = self.domain(name).links.remove(from).expect("the link is there");
+                assert!(!link.up, "{from} is renamed while it is up");
+                assert!(self.domain(name).filter.is_some(), "{to} got its name before its filter");
+                if let Some((domain, other)) = &link.peer {
+                    self.link(domain, other).peer = Some((name.clone(), to.clone()));
+                }
+                assert!(self.domain(name).links.insert(to.clone(), link).is_none(), "{to} exists already");
+            }
             Action::AddAddress { name: interface, address } => {
                 let link = self.link(name, interface);
                 link.addresses.insert(*address);

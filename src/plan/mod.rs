@@ -19,6 +19,7 @@ mod planner;
 #[cfg(test)]
 mod policy_tests;
 mod removal;
+mod renamed;
 mod resets;
 mod stages;
 mod step;

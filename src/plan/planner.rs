@@ -8,6 +8,7 @@ use super::host::FORWARDING_MEANS;
 use super::observed::{
     InterfaceRecord, NamespaceState, Observed, ObservedDaemon, ObservedDomain, ObservedLink, RouteSpec,
 };
+use super::renamed::{Renamed, righted};
 use super::stages::{Conflict, Missing, Plan, Stage};
 use super::step::{Action, Step, Sysctl};
 use super::{FileOwner, Layout};
@@ -19,7 +20,8 @@ use crate::model::{DaemonKind, DomainName, InterfaceName, Origin};
 ///
 /// Everything that stands in the way; nothing may be done then.
 pub fn plan(desired: &Desired, observed: &Observed, layout: &Layout) -> Result<Plan, Vec<Conflict>> {
-    let planner = Planner::new(desired, observed, layout);
+    let (observed, renamed) = righted(desired, observed);
+    let planner = Planner::new(desired, &observed, layout, &renamed);
     if planner.conflicts.is_empty() { Ok(planner.plan()) } else { Err(planner.conflicts) }
 }
 
@@ -43,7 +45,7 @@ static NOTHING: ObservedDomain = ObservedDomain::absent();
 
 impl<'a> Planner<'a> {
     /// Has planned everything, whatever stands in the way.
-    pub(super) fn new(desired: &'a Desired, observed: &'a Observed, layout: &'a Layout) -> Self {
+    pub(super) fn new(desired: &'a Desired, observed: &'a Observed, layout: &'a Layout, renamed: &[Renamed]) -> Self {
         let mut planner = Self {
             desired,
             observed,
@@ -58,6 +60,7 @@ impl<'a> Planner<'a> {
         };
         planner.stack = planner.must_stack();
         planner.blocked = planner.blocked_ends();
+        planner.give_names(renamed);
         for (name, domain) in &observed.domains {
             if !desired.domains.contains_key(name) {
                 planner.remove_domain(name, domain);

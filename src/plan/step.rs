@@ -149,6 +149,13 @@ pub enum Action {
         /// The interface.
         name: InterfaceName,
     },
+    /// Give an interface that is down another name.
+    RenameLink {
+        /// The name that it has.
+        from: InterfaceName,
+        /// The one that it gets.
+        to: InterfaceName,
+    },
     /// Add an address without duplicate address detection.
     AddAddress {
         /// The interface.
@@ -284,6 +291,7 @@ impl fmt::Display for Step {
             Action::SetMtu { name, mtu } => write!(f, "{ip} link set {name} mtu {mtu}"),
             Action::SetUp { name } => write!(f, "{ip} link set {name} up"),
             Action::SetDown { name } => write!(f, "{ip} link set {name} down"),
+            Action::RenameLink { from, to } => write!(f, "{ip} link set {from} name {to}"),
             Action::AddAddress { name, address } => {
                 let nodad = if address.addr().is_ipv6() { " nodad" } else { "" };
                 write!(f, "{ip} address add {address} dev {name}{nodad}")

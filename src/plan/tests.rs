@@ -443,6 +443,40 @@ fn the_group_alone_makes_no_interface_ours_and_a_veth_into_a_domain_without_an_a
     assert_eq!(left, ["dummy0", "foreign", "one", "two"]);
 }
 
+/// `rd-internet` of `private` with another name, as somebody left it.
+fn renamed(observed: &mut Observed, up: bool) {
+    let links = &mut observed.domains.get_mut(&name("private")).unwrap().links;
+    let mut end = links.remove("rd-internet").unwrap();
+    end.up = up;
+    links.insert(interface("stolen"), end);
+    let peer = observed.domains.get_mut(&name("internet")).unwrap().links.get_mut("rd-private").unwrap();
+    peer.peer = Some((name("private"), interface("stolen")));
+    let routes = &mut observed.domains.get_mut(&name("private")).unwrap().routes;
+    routes.retain(|route| route.dev.is_none());
+}
+
+#[test]
+fn a_link_that_was_renamed_gets_its_name_again_and_is_not_made_anew() {
+    let desired = three_domains();
+    let mut observed = Observed::default();
+    let up = plan(&desired, &observed, &layout()).unwrap();
+    carry_out(&mut observed, &up);
+    for is_up in [true, false] {
+        renamed(&mut observed, is_up);
+        let repair = plan(&desired, &observed, &layout()).unwrap();
+        let expected = [
+            "ip -n private link set stolen down",
+            "ip -n private link set stolen name rd-internet",
+            "ip -n private address add fe80::1/64 dev rd-internet nodad",
+            "ip -n private link set rd-internet up",
+            "ip -n private -4 route replace 203.0.113.0/24 via inet6 fe80::1 dev rd-internet metric 1 proto 114",
+        ];
+        assert_eq!(lines(&repair), expected[usize::from(!is_up)..]);
+        carry_out(&mut observed, &repair);
+        assert!(plan(&desired, &observed, &layout()).unwrap().is_empty());
+    }
+}
+
 /// Ways in which a running network can be damaged from outside.
 #[derive(Clone, Debug)]
 pub(super) enum Damage {

@@ -213,6 +213,7 @@ fn interface(action: &Action) -> Option<&InterfaceName> {
         Action::SetAlias { name, .. }
         | Action::SetMtu { name, .. }
         | Action::SetUp { name }
+        | Action::RenameLink { to: name, .. }
         | Action::AddAddress { name, .. }
         | Action::ClaimInterface { name } => Some(name),
         Action::AddRoute(route) => route.dev.as_ref(),

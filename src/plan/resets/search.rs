@@ -93,9 +93,19 @@ impl<'a> Search<'a> {
     /// Interfaces of a domain that the plan takes down, removes or gives back, with the reason.
     fn lost_interfaces(&self, domain: &DomainName) -> BTreeMap<InterfaceName, &'static str> {
         let mut lost = BTreeMap::new();
+        let named: BTreeMap<(&DomainName, &InterfaceName), &InterfaceName> = self
+            .plan
+            .steps()
+            .filter_map(|step| match &step.action {
+                Action::RenameLink { from, to } => Some(((&step.domain, from), to)),
+                _ => None,
+            })
+            .collect();
         for step in self.plan.steps() {
-            let (Action::SetDown { name } | Action::RemoveLink { name } | Action::ReturnInterface { name }) =
-                &step.action
+            let (Action::RenameLink { from: name, .. }
+            | Action::SetDown { name }
+            | Action::RemoveLink { name }
+            | Action::ReturnInterface { name }) = &step.action
             else {
                 continue;
             };
@@ -105,6 +115,16 @@ impl<'a> Search<'a> {
                 .filter(|_| !matches!(step.action, Action::ReturnInterface { .. }));
             let own = (&step.domain == domain).then_some(name);
             let others = other.filter(|(at, _)| at == domain).map(|(_, name)| name);
+            if let Some(to) = named.get(&(&step.domain, name)) {
+                // Sessions are bound to the name that it gets; its addresses were seen under the one that it has.
+                for interface in own.into_iter().chain(own.map(|_| *to)).chain(others) {
+                    lost.insert(interface.clone(), "its link gets its name again");
+                    if let Some(to) = named.get(&(domain, interface)) {
+                        lost.insert((*to).clone(), "its link gets its name again");
+                    }
+                }
+                continue;
+            }
             for interface in own.into_iter().chain(others) {
                 let stays =
                     self.desired.domains.get(domain).is_some_and(|wanted| wanted.interfaces.contains_key(interface));

@@ -84,6 +84,10 @@ impl Machine {
                 let connection = self.connection(domain).await?;
                 fine(link::set_up(&connection, name, false).await, &[libc::ENODEV], || format!("take {name} down"))
             }
+            Action::RenameLink { from, to } => {
+                let connection = self.connection(domain).await?;
+                fine(link::rename(&connection, from, to).await, &[], || format!("rename {from} to {to}"))
+            }
             Action::AddAddress { name, address } => {
                 let what = || format!("add {address} to {name}");
                 let connection = self.connection(domain).await?;

@@ -139,6 +139,13 @@ pub async fn set_up(connection: &Connection, name: &InterfaceName, up: bool) -> 
     set(connection, if up { named(name).up() } else { named(name).down() }).await
 }
 
+/// Gives an interface another name.
+pub async fn rename(connection: &Connection, from: &InterfaceName, to: &InterfaceName) -> Result<(), NetlinkError> {
+    // A message that has a number may have a new name, one without is about the interface of that name.
+    let index = get(connection, from).await?.index;
+    set(connection, LinkUnspec::new_with_index(index).name(to.as_str())).await
+}
+
 /// Moves an interface into another namespace, where it arrives down.
 pub async fn move_to(connection: &Connection, name: &InterfaceName, to: &Namespace) -> Result<(), NetlinkError> {
     set(connection, named(name).setns_by_fd(to.raw_fd())).await
