@@ -211,8 +211,7 @@ fn soak(run: &Run, time: Duration, seed: u64) {
     let world = World::running(run, &policy());
     let others = world.bystanders();
     let drifts = [drift::VETH, drift::FLUSH, drift::ADDRESS, drift::UNMOUNTED, drift::REPLACED].concat();
-    let drifts = drifts.iter().filter(|it| it.is_for(run.daemons));
-    let scripts = drifts.map(|it| Fault { what: it.what, weight: 1, strike: Strike::Script(it.script) });
+    let scripts = drifts.iter().map(|it| Fault { what: it.what, weight: 1, strike: Strike::Script(it.script) });
     let faults: Vec<Fault> = scripts.collect();
     let mut thrown: Vec<&Fault> =
         faults.iter().chain(FAULTS).chain([&SUPERVISOR]).flat_map(|it| std::iter::repeat_n(it, it.weight)).collect();

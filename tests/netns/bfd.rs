@@ -276,8 +276,8 @@ fn switching_bfd_on_and_off_starts_and_stops_bfdd_alone_and_resets_what_was_anno
     machine.assert_converged();
     machine.sh(&format!("kill -9 {bfdd}"));
     eventually(SOON, "bfdd is there again", || {
-        let known = machine.run(&["ls", "/run/rdsup/edge/bfdd.json"]).status.success();
-        known && machine.pid_of("bfdd") != bfdd && machine.up() == 2 && machine.watched_by_isp() == 2
+        let another = machine.program("edge", "bfdd").is_some_and(|now| now != bfdd);
+        another && machine.up() == 2 && machine.watched_by_isp() == 2
     });
     let (announced, _) = applied(&machine, &within_one_as(&without(&of("frr"))));
     assert_eq!((names(&announced.possible), announced.certain.len()), (both(), 0), "{announced:?}");

@@ -3,7 +3,7 @@
 use super::{Case, EACH_WAY, FRR, case};
 use crate::machine::eventually;
 use crate::run::Run;
-use crate::world::{BYSTANDERS, Daemons, PAIRS, World};
+use crate::world::{BYSTANDERS, PAIRS, World};
 
 pub const CASES: &[Case] = &[
     case("a veth deleted, renamed, downed", "a veth that is deleted, renamed or downed is repaired", veth)
@@ -26,14 +26,6 @@ pub struct Drift {
     pub script: &'static str,
 }
 
-impl Drift {
-    /// Whether these daemons can take it. zebra says itself, of an interface that is up and gets another name, that "results are
-    /// uncertain": of the one that is then made with the old name it may not learn the addresses, until it begins again.
-    pub fn is_for(&self, daemons: Daemons) -> bool {
-        !self.script.contains("name stolen") || daemons.programs("a") == ["bird"]
-    }
-}
-
 const fn drift(what: &'static str, script: &'static str) -> Drift {
     Drift { what, script }
 }
@@ -42,6 +34,11 @@ pub const VETH: &[Drift] = &[
     drift("veth deleted", "ip -n a link delete rd-b"),
     // Some kernels rename what is down only, and rdsup may be faster than the second step.
     drift("veth renamed", "until ip -n a link set rd-b down && ip -n a link set rd-b name stolen; do :; done"),
+    drift("veth renamed while it is up", "ip -n a link set rd-b name stolen 2>/dev/null || true"),
+    drift(
+        "both ends renamed",
+        "ip -n a link set rd-b down; ip -n b link set rd-a name other 2>/dev/null; ip -n a link set rd-b name stolen || true",
+    ),
     drift("veth downed", "ip -n a link set rd-b down"),
     drift("the other end downed", "ip -n b link set rd-a down"),
 ];
@@ -71,8 +68,7 @@ pub const REPLACED: &[Drift] = &[drift(
 )];
 
 fn veth(run: &Run) {
-    let done: Vec<Drift> = VETH.iter().filter(|drift| drift.is_for(run.daemons)).copied().collect();
-    drifts(&World::pairs(run), run, &done);
+    drifts(&World::pairs(run), run, VETH);
 }
 
 fn flush(run: &Run) {
