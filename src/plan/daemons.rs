@@ -11,15 +11,16 @@ use crate::model::{DomainName, InterfaceName, Program};
 
 impl Planner<'_> {
     pub(super) fn daemon(&mut self, name: &DomainName, wanted: &DesiredDomain, seen: &ObservedDomain) {
-        let starts = |daemon: &DesiredDaemon| {
-            let (kind, programs) = (daemon.kind, daemon.programs.clone());
-            let (config, socket) = (daemon.config.clone(), self.layout.socket(name, kind));
-            (Stage::Daemons, Action::StartDaemon { kind, programs, config, socket })
+        let layout = self.layout;
+        let start = |daemon: &DesiredDaemon, programs: BTreeSet<Program>| {
+            let (kind, config) = (daemon.kind, daemon.config.clone());
+            Action::StartDaemon { kind, programs, config, socket: layout.socket(name, kind) }
         };
+        let whole = wanted.daemon.as_ref().map(|daemon| start(daemon, daemon.programs.clone()));
         let (kind, running, loaded) = match &seen.daemon {
             ObservedDaemon::Stopped => {
-                if let Some((stage, action)) = wanted.daemon.as_ref().map(starts) {
-                    self.push(stage, name, wanted.origin, action);
+                if let Some(action) = whole {
+                    self.push(Stage::Daemons, name, wanted.origin, action);
                 }
                 return;
             }
@@ -27,19 +28,17 @@ impl Planner<'_> {
         };
         let socket = self.layout.socket(name, kind);
         let Some(daemon) = wanted.daemon.as_ref().filter(|daemon| daemon.kind == kind) else {
-            let starts = wanted.daemon.as_ref().map(starts);
             let programs = running.clone();
             self.push(Stage::StopDaemons, name, wanted.origin, Action::StopDaemon { kind, programs, socket });
-            if let Some((stage, action)) = starts {
-                self.push(stage, name, wanted.origin, action);
+            if let Some(action) = whole {
+                self.push(Stage::Daemons, name, wanted.origin, action);
             }
             return;
         };
         // What the others are to be told may need it.
         let programs: BTreeSet<Program> = daemon.programs.difference(running).copied().collect();
         if !programs.is_empty() {
-            let (config, socket) = (daemon.config.clone(), socket.clone());
-            self.push(Stage::Daemons, name, wanted.origin, Action::StartDaemon { kind, programs, config, socket });
+            self.push(Stage::Daemons, name, wanted.origin, start(daemon, programs));
         }
         let has_read = |program: &Program| {
             let path = self.layout.daemon_config(name, *program);

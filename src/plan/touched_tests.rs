@@ -229,13 +229,12 @@ fn the_first_neighbor_with_bfd_starts_bfdd_alone_and_the_last_one_stops_it_alone
     assert_eq!(daemons(WATCHED, &without), [reload, "kill $(cat /run/rdsup/edge/frr/bfdd.pid)"]);
     // Nor does a bfdd that was lost, or one that nobody asked for, concern the others.
     let (mut lost, mut more) = (running(WATCHED), running(&without));
-    let (gone, come) = (Program::Bfdd, Program::Bfdd);
     let edge = DomainName::new("edge").unwrap();
     if let ObservedDaemon::Running { programs, .. } = &mut lost.domains.get_mut(&edge).unwrap().daemon {
-        programs.remove(&gone);
+        programs.remove(&Program::Bfdd);
     }
     if let ObservedDaemon::Running { programs, .. } = &mut more.domains.get_mut(&edge).unwrap().daemon {
-        programs.insert(come);
+        programs.insert(Program::Bfdd);
     }
     assert_eq!(lines(&plan(&wanted(WATCHED), &lost, &layout()).unwrap()), [start]);
     let stop = "kill $(cat /run/rdsup/edge/frr/bfdd.pid)";

@@ -146,17 +146,18 @@ impl Keeper {
             Action::StartDaemon { programs, .. } => {
                 // It runs, and yet not where it should: its namespace was replaced under it. One whose core runs in part has to keep
                 // its routes, and what it lacks comes back.
-                if step.action.starts_core() {
-                    if self.processes.has_any_process(domain) && !self.processes.has_part_of_core(domain, daemon.kind) {
-                        self.stop_daemons(std::iter::once(domain), applied).await;
-                    }
-                    self.processes.want(domain, &daemon.programs, recover.contains(domain));
-                } else {
-                    if programs.iter().any(|program| self.processes.has_process(&DaemonName::new(domain, *program))) {
-                        self.stop_programs(domain, programs, applied).await;
-                    }
-                    self.processes.want(domain, programs, recover.contains(domain));
+                let has_process = |program: &Program| self.processes.has_process(&DaemonName::new(domain, *program));
+                let whole = step.action.starts_core();
+                if !whole && programs.iter().any(has_process) {
+                    self.stop_programs(domain, programs, applied).await;
+                } else if whole
+                    && self.processes.has_any_process(domain)
+                    && !self.processes.has_part_of_core(domain, daemon.kind)
+                {
+                    self.stop_daemons(std::iter::once(domain), applied).await;
                 }
+                let wanted = if whole { &daemon.programs } else { programs };
+                self.processes.want(domain, wanted, recover.contains(domain));
                 applied.done += 1;
             }
             Action::StopDaemon { programs, .. } => {

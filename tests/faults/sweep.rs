@@ -26,8 +26,9 @@ pub fn counted(machine: &Machine, name: &str) -> usize {
     log.stdout.trim().parse().unwrap_or(0)
 }
 
-/// Does `work` for each number below `count`, or for some with daemons that are not to take so long, by a few workers, each with what `prepare` made for it; the largest first, since
-/// what is nearly done is the hardest to complete. What they counted is added to `run`; the first failure is the failure of all.
+/// Does `work` for each number below `count`, or for some with daemons that are not to take so long, by a few workers, each with
+/// what `prepare` made for it; the largest first, since what is nearly done is the hardest to complete. What they counted is
+/// added to `run`; the first failure is the failure of all.
 pub fn each<T>(
     run: &Run,
     count: usize,

@@ -60,7 +60,7 @@ pub(super) fn command(
 ) -> Result<Command, DaemonError> {
     let directory = place.socket.parent().unwrap_or(Path::new("/"));
     let zserv = zserv_beside(&place.socket);
-    // The longest of the names that are made there; bfdd's control socket is as long.
+    // The longest of the names that are made there.
     for socket in [&zserv, &directory.join("zebra.vty")] {
         let length = socket.as_os_str().len();
         if length > LONGEST_SOCKET {

@@ -1,9 +1,11 @@
 //! What people type: commands of FRR's own, each for the daemon that knows it.
 //!
 //! Outside of a configuration a command goes to the daemon that its first word names (`zebra show ip fib`), or else to bgpd,
-//! and to zebra and bfdd where bgpd does not know it. Within one, from `configure` to `end`, all go to the daemon that was asked for it:
-//! what one of them takes may mean something else to the other.
+//! and to zebra and bfdd where bgpd does not know it. Within one, from `configure` to `end`, all go to the daemon that was
+//! asked for it: what one of them takes may mean something else to the other.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -47,32 +49,26 @@ struct Vtys<'a> {
     sockets: &'a Sockets,
     access: Access,
     patience: Duration,
-    bgpd: Option<Client>,
-    zebra: Option<Client>,
-    bfdd: Option<Client>,
+    clients: BTreeMap<Program, Client>,
     /// Which one is being configured.
     configured: Option<Program>,
 }
 
 impl<'a> Vtys<'a> {
     fn new(sockets: &'a Sockets, access: Access, patience: Duration) -> Self {
-        Self { sockets, access, patience, bgpd: None, zebra: None, bfdd: None, configured: None }
+        Self { sockets, access, patience, clients: BTreeMap::new(), configured: None }
     }
 
     async fn send(&mut self, program: Program, command: &str) -> Result<Reply, DaemonError> {
-        let (client, socket) = match program {
-            Program::Zebra => (&mut self.zebra, &self.sockets.zebra),
-            Program::Bfdd => (&mut self.bfdd, &self.sockets.bfdd),
-            _ => (&mut self.bgpd, &self.sockets.bgpd),
-        };
-        let client = if let Some(client) = client {
-            client
-        } else {
-            let mut new = Client::connect(socket, self.patience).await?;
-            if self.access == Access::Full {
-                new.enable().await?;
+        let client = match self.clients.entry(program) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let mut new = Client::connect(self.sockets.of(program), self.patience).await?;
+                if self.access == Access::Full {
+                    new.enable().await?;
+                }
+                place.insert(new)
             }
-            client.insert(new)
         };
         let reply = client.ask(command).await?;
         if begins_configuring(command) && reply.is_applied() {
@@ -91,13 +87,14 @@ impl Typing for Vtys<'_> {
                 None => named(command),
             };
             let mut reply = self.send(only.unwrap_or(Program::Bgpd), command).await?;
-            let others = [(Program::Zebra, true), (Program::Bfdd, self.sockets.bfdd.exists())];
-            for (other, _) in others.into_iter().filter(|(_, runs)| *runs) {
-                // Nothing was done by a command that a daemon does not know, so that another may be asked.
-                if reply.outcome != Outcome::Unknown || only.is_some() {
+            let others: &[Program] = if only.is_some() { &[] } else { &[Program::Zebra, Program::Bfdd] };
+            for other in others {
+                // Nothing was done by a command that a daemon does not know, so that another may be asked. Not each domain has a bfdd.
+                let is_absent = *other == Program::Bfdd && !self.sockets.bfdd.exists();
+                if reply.outcome != Outcome::Unknown || is_absent {
                     break;
                 }
-                let said = self.send(other, command).await?;
+                let said = self.send(*other, command).await?;
                 if said.outcome != Outcome::Unknown {
                     reply = said;
                 }

@@ -93,7 +93,7 @@ impl<'a> Search<'a> {
     /// Interfaces of a domain that the plan takes down, removes or gives back, with the reason.
     fn lost_interfaces(&self, domain: &DomainName) -> BTreeMap<InterfaceName, &'static str> {
         let mut lost = BTreeMap::new();
-        let named: BTreeMap<(&DomainName, &InterfaceName), &InterfaceName> = self
+        let renamed: BTreeMap<(&DomainName, &InterfaceName), &InterfaceName> = self
             .plan
             .steps()
             .filter_map(|step| match &step.action {
@@ -115,20 +115,20 @@ impl<'a> Search<'a> {
                 .filter(|_| !matches!(step.action, Action::ReturnInterface { .. }));
             let own = (&step.domain == domain).then_some(name);
             let others = other.filter(|(at, _)| at == domain).map(|(_, name)| name);
-            if let Some(to) = named.get(&(&step.domain, name)) {
-                // Sessions are bound to the name that it gets; its addresses were seen under the one that it has.
-                for interface in own.into_iter().chain(own.map(|_| *to)).chain(others) {
-                    lost.insert(interface.clone(), "its link gets its name again");
-                    if let Some(to) = named.get(&(domain, interface)) {
-                        lost.insert((*to).clone(), "its link gets its name again");
-                    }
-                }
-                continue;
-            }
+            let gets_name = renamed.contains_key(&(&step.domain, name));
             for interface in own.into_iter().chain(others) {
                 let stays =
                     self.desired.domains.get(domain).is_some_and(|wanted| wanted.interfaces.contains_key(interface));
-                lost.insert(interface.clone(), if stays { "its link is made anew" } else { "its link goes" });
+                let why = match (gets_name, stays) {
+                    (true, _) => "its link gets its name again",
+                    (false, true) => "its link is made anew",
+                    (false, false) => "its link goes",
+                };
+                lost.insert(interface.clone(), why);
+                // Sessions are bound to the name that it gets; its addresses were seen under the one that it has.
+                if let Some(to) = renamed.get(&(domain, interface)) {
+                    lost.insert((*to).clone(), why);
+                }
             }
         }
         lost

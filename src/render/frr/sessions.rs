@@ -243,8 +243,8 @@ fn export(lists: &mut Lists, family: Family, announce: &RouteFilter, labels: &[S
     steps.finish(lists, family, announce, &[])
 }
 
-/// What has a route lead to the neighbor, whatever it said. One message may name several next hops (`NEXT_HOP`, and in `MP_REACH_NLRI` a global
-/// one and a link-local one), of which FRR compares one with a list and uses another.
+/// What has a route lead to the neighbor, whatever it said. One message may name several next hops (`NEXT_HOP`, and in
+/// `MP_REACH_NLRI` a global one and a link-local one), of which FRR compares one with a list and uses another.
 fn becomes(neighbor: IpAddr) -> Vec<String> {
     let peer = "ipv6 next-hop peer-address".to_owned();
     match neighbor {
