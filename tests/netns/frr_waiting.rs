@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::machine::{Background, Machine, SOON, eventually};
+use crate::raw_speaker::{GRACEFUL_RESTART, IPV4};
 use crate::speaker::Speaker;
 
 /// A domain with three neighbors on one wire.
@@ -74,29 +75,7 @@ impl Machine {
     /// Runs the other neighbor as one that could restart gracefully, and says nothing but that it is there. ExaBGP can do that only
     /// as one that has just restarted.
     fn runs_silent(&self) -> Background {
-        const SILENT: &str = r#"
-            use Socket qw(:all);
-            my $message = sub { (chr(255) x 16) . pack("nC", 19 + length $_[1], $_[0]) . $_[1] };
-            # IPv4, AS numbers of four bytes, and graceful restart: 120 s, not restarted, IPv4 is kept.
-            my $able = pack("CCnxC", 1, 4, 1, 1) . pack("CCN", 65, 4, 64511) . pack("CCnnCC", 64, 6, 120, 1, 1, 128);
-            my $open = pack("CnnNC", 4, 64511, 90, unpack("N", inet_aton("203.0.113.3")), 2 + length $able)
-                . pack("CC", 2, length $able) . $able;
-            while (1) {
-                socket(my $s, AF_INET, SOCK_STREAM, 0) or die "socket: $!";
-                setsockopt($s, 0, 2, 255) or die "time to live: $!";
-                setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) or die "address: $!";
-                bind($s, pack_sockaddr_in(0, inet_aton("203.0.113.3"))) or die "bind: $!";
-                if (connect($s, pack_sockaddr_in(179, inet_aton("203.0.113.2")))) {
-                    syswrite($s, $message->(1, $open) . $message->(4, ""));
-                    my ($ready, $got);
-                    do {
-                        vec($ready = "", fileno($s), 1) = 1;
-                        select($ready, undef, undef, 20) or syswrite($s, $message->(4, "")) or last;
-                    } until vec($ready, fileno($s), 1) and not sysread($s, $got, 4096);
-                }
-                select(undef, undef, undef, 0.2);
-            }"#;
-        self.spawn(&["ip", "netns", "exec", "isp", "perl", "-we", SILENT])
+        self.tells(("isp", "customer"), 64511, ("203.0.113.3", "203.0.113.2"), &[&IPV4, &GRACEFUL_RESTART], &[])
     }
 
     /// Runs the other neighbor with more routes than it may have.

@@ -44,6 +44,7 @@ mod output;
 mod packets;
 mod policy;
 mod ps;
+mod raw_speaker;
 mod reading;
 mod readme;
 mod recovery;

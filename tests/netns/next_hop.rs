@@ -1,10 +1,10 @@
 //! Who a neighbor may send packets to: itself. A message can name several next hops, and each daemon has its own opinion of which counts.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::machine::{Background, Machine, SOON, eventually, throughout};
+use crate::machine::{Machine, SOON, eventually, throughout};
+use crate::raw_speaker::{IPV4, IPV4_OVER_IPV6, IPV6, ROUTE_REFRESH, message};
 
 const EDGE: &str = r#"
 [domain.edge]
@@ -59,11 +59,6 @@ fn prefix(text: &str) -> Vec<u8> {
     [&[length], &octets(address)[..usize::from(length.div_ceil(8))]].concat()
 }
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(19 + body.len()).unwrap();
-    [&[0xff; 16][..], &length.to_be_bytes(), &[kind], body].concat()
-}
-
 /// Tells `plain` with `NEXT_HOP`, and `multi` of family `afi` with `MP_REACH_NLRI` (RFC 4760) and these next hops.
 fn update(asn: u32, plain: &[&str], next_hop: Option<&str>, multi: Option<(u16, &[&str], &[&str])>) -> Vec<u8> {
     let mut attributes = attribute(0x40, 1, &[0]);
@@ -80,62 +75,8 @@ fn update(asn: u32, plain: &[&str], next_hop: Option<&str>, multi: Option<(u16, 
     message(2, &[&[0, 0][..], &length.to_be_bytes(), &attributes, &plain].concat())
 }
 
-/// OPEN with both families, numbers of four bytes, route refresh, and IPv4 over IPv6 next hops.
-fn open(asn: u32) -> Vec<u8> {
-    let mut able = vec![1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 2, 0, 5, 6, 0, 1, 0, 1, 0, 2, 65, 4];
-    able.extend(asn.to_be_bytes());
-    let option = [&[2, u8::try_from(able.len()).unwrap()][..], &able].concat();
-    let two_bytes = u16::try_from(asn).unwrap().to_be_bytes();
-    let head = [&[4][..], &two_bytes, &[0, 90, 9, 9, 9, two_bytes[1], u8::try_from(option.len()).unwrap()]].concat();
-    message(1, &[head, option].concat())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-impl Machine {
-    /// Runs a neighbor that tells this as soon as it may and then only that it is there.
-    fn tells(&self, asn: u32, (from, to): (&str, &str), updates: &[Vec<u8>]) -> Background {
-        const SPEAKER: &str = r#"
-            use Socket qw(:all);
-            my ($from, $to, $open, $updates) = @ARGV;
-            my $six = $from =~ /:/;
-            my $family = $six ? AF_INET6 : AF_INET;
-            my $index = do { local (@ARGV, $/) = "/sys/class/net/wire/ifindex"; <> + 0 };
-            my $at = sub {
-                my ($port, $address) = @_;
-                return pack_sockaddr_in($port, inet_aton($address)) if not $six;
-                return pack_sockaddr_in6($port, inet_pton(AF_INET6, $address), $address =~ /^fe80/ ? $index : 0);
-            };
-            my $keepalive = (chr(255) x 16) . pack("nC", 19, 4);
-            while (1) {
-                socket(my $s, $family, SOCK_STREAM, 0) or die "socket: $!";
-                setsockopt($s, $six ? 41 : 0, $six ? 16 : 2, 255) or die "hop limit: $!";
-                setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) or die "address: $!";
-                bind($s, $at->(0, $from)) or die "bind: $!";
-                if (connect($s, $at->(179, $to))) {
-                    syswrite($s, pack("H*", $open));
-                    my ($all, $told, $got) = ("", 0);
-                    while (sysread($s, $got, 4096)) {
-                        $all .= $got;
-                        syswrite($s, $keepalive);
-                        # The other has taken the OPEN.
-                        if (not $told and index($all, $keepalive) >= 0) {
-                            syswrite($s, pack("H*", $updates));
-                            $told = 1;
-                        }
-                    }
-                }
-                select(undef, undef, undef, 0.2);
-            }"#;
-        let (open, updates) = (hex(&open(asn)), hex(&updates.concat()));
-        self.spawn(&["ip", "netns", "exec", "isp", "perl", "-we", SPEAKER, from, to, &open, &updates])
-    }
-}
+/// What each of them can do.
+const ABLE: [&[u8]; 4] = [&IPV4, &IPV6, &ROUTE_REFRESH, &IPV4_OVER_IPV6];
 
 fn leads_to_the_neighbor(daemon: &str) {
     let machine = Machine::new(&EDGE.replace("\"bird\"", &format!("\"{daemon}\"")));
@@ -150,8 +91,10 @@ fn leads_to_the_neighbor(daemon: &str) {
     let [_, global, link] = OTHER;
     let honest = Some("203.0.113.1");
     let _four = machine.tells(
+        ("isp", "wire"),
         four,
         ("203.0.113.1", "203.0.113.2"),
+        &ABLE,
         &[
             update(four, &[], honest, Some((1, &[global], &["9.0.1.0/24"]))),
             update(four, &["9.0.2.0/24"], honest, Some((2, &[global], &["2a00:c:4::/48"]))),
@@ -162,8 +105,10 @@ fn leads_to_the_neighbor(daemon: &str) {
         ],
     );
     let _six = machine.tells(
+        ("isp", "wire"),
         six,
         ("2001:db8:f::3", "2001:db8:f::2"),
+        &ABLE,
         &[
             update(six, &[], None, Some((1, &["2001:db8:f::3", link], &["12.0.1.0/24"]))),
             update(six, &[], None, Some((2, &["2001:db8:f::3", link], &["2a00:c:1::/48"]))),
@@ -173,8 +118,10 @@ fn leads_to_the_neighbor(daemon: &str) {
         ],
     );
     let _local = machine.tells(
+        ("isp", "wire"),
         local,
         ("fe80::9", own),
+        &ABLE,
         &[
             update(local, &[], None, Some((1, &["fe80::9", link], &["19.0.1.0/24"]))),
             update(local, &[], None, Some((2, &["fe80::9", link], &["2a00:9:1::/48"]))),
