@@ -63,7 +63,7 @@ impl Setup {
     pub fn is_at_limit(&self, domain: &str, session: &str) -> bool {
         if self.is_frr(domain) {
             self.neighbor(domain, session).is_some_and(|(_, it)| {
-                it["prefixesConfigExceedMax"].is_number()
+                it["prefixesConfigExceedMax"] == true
                     || it.to_string().contains("Maximum Number of Prefixes Reached")
                     || it["peerState"] == "Idle (PfxCt)"
                     || it["lastResetDueTo"] == "BGP Notification send" && it["lastErrorCodeSubcode"] == "0601"

@@ -52,8 +52,11 @@ fn sessions(machine: &Machine) -> BTreeMap<String, String> {
 /// Whether the hub still keeps routes of neighbors that have not sent all of theirs again.
 fn keeps_stale_routes(machine: &Machine) -> bool {
     machine.birdc("hub", "show protocols all").contains("Neighbor GR:")
-        // FRR has a letter for them.
-        || machine.vtysh("hub", "bgpd", "show bgp ipv4 unicast").lines().any(|line| line.starts_with("S*"))
+        // FRR has a letter for them, in the place of `*`: `S>` is one that is in use.
+        || machine
+            .vtysh("hub", "bgpd", "show bgp ipv4 unicast")
+            .lines()
+            .any(|line| line.starts_with("S>") || line.starts_with("S "))
 }
 
 /// Kills the daemon of each spoke, a few in a second, without waiting for those before; then waits for all.
