@@ -200,6 +200,8 @@ fn is_watched_by_frr(daemon: &str) {
     let machine = machine_with_frr(&of(daemon), &documented());
     eventually(SOON, "both sessions are up", || machine.up() == 2);
     eventually(SOON, "both are watched", || machine.watches(daemon) == 2);
+    let shown = machine.rdsup("ctl edge show bgp neighbor transit").stdout;
+    assert!(shown.contains("  BFD        up\n"), "{shown}");
     machine.line("ip -n wire link set far nomaster");
     let begun = Instant::now();
     eventually(SOON, "both sessions are down", || machine.up() == 0);
@@ -220,6 +222,40 @@ fn frr_with_the_lines_that_the_documents_have_is_watched_by_bird() {
 #[ignore = "needs root: FRR becomes the user frr"]
 fn frr_with_the_lines_that_the_documents_have_is_watched_by_frr() {
     is_watched_by_frr("frr");
+}
+
+fn is_told_where_it_does_not_work(daemon: &str) {
+    let itself = |settings: &str| ["203.0.113.2", "2001:db8:ffff::2"].map(|us| settings.replace("US", us)).concat();
+    let settings = itself(" neighbor US remote-as 65001\n neighbor US ttl-security hops 1\n neighbor US bfd\n");
+    let machine = machine_with_frr(&of(daemon), &format!("router bgp 64510\n{settings}"));
+    eventually(SOON, "both sessions are up", || machine.up() == 2);
+    let told =
+        |name: &str, status: &str| status.contains(&format!("edge: BFD with {name} is down, so nothing notices"));
+    eventually(SOON, "both are problems", || {
+        let status = machine.rdsup("status");
+        let both = told("transit", &status.stdout) && told("transit6", &status.stdout);
+        both && status.code() == Some(3)
+    });
+    let shown = machine.rdsup("ctl edge show bgp neighbor transit").stdout;
+    assert!(shown.contains("  BFD        down\n"), "{shown}");
+    // With `bfd` for nobody nothing is missed.
+    machine.configure(&without(&of(daemon)));
+    machine.rdsup("apply").ok();
+    eventually(SOON, "all is well", || machine.up() == 2 && machine.rdsup("status").code() == Some(0));
+    let shown = machine.rdsup("ctl edge show bgp neighbor transit").stdout;
+    assert!(!shown.contains("  BFD "), "{shown}");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_neighbor_that_bird_does_not_see_by_bfd_while_its_session_is_up_is_a_problem() {
+    is_told_where_it_does_not_work("bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_neighbor_that_frr_does_not_see_by_bfd_while_its_session_is_up_is_a_problem() {
+    is_told_where_it_does_not_work("frr");
 }
 
 fn is_not_there_unasked(daemon: &str) {
