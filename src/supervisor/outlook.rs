@@ -70,7 +70,8 @@ pub async fn outlook_of(path: &Path, machine: &Machine, aside: &Aside) -> Result
 pub async fn announcement(machine: &Machine, prepared: &Prepared) -> (Vec<Reset>, Vec<String>) {
     match seen_by(machine, prepared).await {
         Ok(outlook) => {
-            let warnings = outlook.plan.warnings().into_iter().chain(outlook.plan.not_given_back());
+            let warnings =
+                outlook.plan.warnings().into_iter().chain(outlook.plan.not_given_back()).chain(outlook.plan.later());
             let warnings = warnings.map(|words| format!("warning: {words}"));
             let lines = warnings.chain(outlook.reset_lines()).collect();
             (outlook.resets.unwrap_or_default(), lines)
