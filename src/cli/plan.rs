@@ -53,6 +53,9 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let file = args.file.as_ref().unwrap_or(&global.config);
     let outlook = super::runtime()?.block_on(supervisor::outlook(file))?;
     let plan = &outlook.plan;
+    if !global.quiet {
+        outlook.warnings.iter().for_each(output::tell);
+    }
     for missing in &plan.missing {
         super::note(
             global,

@@ -401,7 +401,7 @@ pub struct Accept {
     pub packets: Texts,
     /// Local preference of routes learned here.
     pub preference: Option<At<u32>>,
-    /// The most prefixes accepted, for each family.
+    /// The most prefixes accepted, for each family. BIRD blocks the surplus; FRR closes the session and tries again after a minute.
     #[schemars(extend("default" = 10_000, "minimum" = 1))]
     pub max_prefixes: Option<At<u32>>,
     /// Domains that the receiver may also reach through the other end, as far as `routes` names their addresses.

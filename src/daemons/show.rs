@@ -49,6 +49,8 @@ pub struct Session {
     pub hold_seconds: Option<u32>,
     /// Whether the neighbor sends its routes again when it is asked (RFC 2918); unknown while there is no session.
     pub route_refresh: Option<bool>,
+    /// What BFD sees of the neighbor, in the daemon's word in lower case: `up`, `down`, `init`; none where it does not watch it.
+    pub bfd: Option<String>,
 }
 
 impl Session {

@@ -1,6 +1,10 @@
 //! Which routing daemons start, stop, or are told something.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use ipnet::IpNet;
 
 use super::desired::{DesiredDaemon, DesiredDomain};
 use super::observed::{ObservedDaemon, ObservedDomain};
@@ -48,8 +52,12 @@ impl Planner<'_> {
         let others = daemon.programs.intersection(running).filter(|program| !has_read(program));
         let programs: BTreeSet<Program> = others.copied().collect();
         if !programs.is_empty() {
-            let socket = socket.clone();
-            self.push(Stage::Daemons, name, wanted.origin, Action::ReloadDaemon { kind, programs, socket });
+            let action = Action::ReloadDaemon { kind, programs, socket: socket.clone() };
+            let path = layout.daemon_config(name, Program::Zebra);
+            match loaded.get(&Program::Zebra).and_then(|loaded| kept_source(loaded, &path, wanted, seen)) {
+                Some(kept) => self.push_because(Stage::Daemons, name, wanted.origin, action, &kept),
+                None => self.push(Stage::Daemons, name, wanted.origin, action),
+            }
         }
         if lost_source(wanted, seen) {
             let cause = "a source address was gone, and the routes that use it";
@@ -62,6 +70,25 @@ impl Planner<'_> {
             self.push(Stage::Daemons, name, wanted.origin, Action::StopDaemon { kind, programs, socket });
         }
     }
+}
+
+/// Which source IPv4 routes with an IPv6 next hop keep although the file names another loopback address first. zebra sets none at
+/// them, and the kernel takes the address that it got first of those that are left.
+fn kept_source(loaded: &str, path: &Path, wanted: &DesiredDomain, seen: &ObservedDomain) -> Option<String> {
+    let source = |text: &str| -> Option<IpNet> {
+        let sources = text.lines().filter_map(|line| line.trim().strip_prefix("set src "));
+        sources.filter_map(|word| word.parse::<Ipv4Addr>().ok()).map(|address| IpAddr::from(address).into()).next()
+    };
+    let file = wanted.files.iter().find(|file| file.path == path)?;
+    let (old, new) = (source(loaded)?, source(&file.text)?);
+    let lo = InterfaceName::loopback();
+    let (wanted, there) = (&wanted.interfaces.get(&lo)?.addresses, &seen.links.get(&lo)?.addresses);
+    (old != new && wanted.contains(&old) && there.contains(&old)).then(|| {
+        format!(
+            "IPv4 over links without addresses keeps {} as its source until the network is stopped and started",
+            old.addr()
+        )
+    })
 }
 
 /// Whether the domain lacks an address that its routes have as their source.

@@ -227,6 +227,12 @@ impl Plan {
         claims.filter_map(|step| Some(format!("{step}: {}", step.cause.as_ref()?))).collect()
     }
 
+    /// What a daemon that goes on does not do yet of what the file says.
+    pub fn later(&self) -> impl Iterator<Item = String> {
+        let told = self.steps().filter(|step| matches!(step.action, super::Action::ReloadDaemon { .. }));
+        told.filter_map(|step| Some(format!("{}: {}", step.domain, step.cause.as_ref()?)))
+    }
+
     /// What claimed interfaces lose for good, an interface each.
     pub fn not_given_back(&self) -> impl Iterator<Item = String> {
         self.unkept.iter().map(|(name, unkept)| {

@@ -22,6 +22,8 @@ pub struct Outlook {
     pub plan: Plan,
     /// The sessions that this would reset; `None` where no routing daemon runs.
     pub resets: Option<Vec<Reset>>,
+    /// What the file has that is legal and probably not meant, as lines for people.
+    pub warnings: Vec<String>,
     /// Why the plan may not be the whole truth.
     pub limits: Vec<String>,
 }
@@ -39,6 +41,7 @@ impl Outlook {
 pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
     let prepared = prepare_as_running(path, Sources::files)?;
     let limits = validate(&prepared).await?;
+    let warnings = prepared.warning_lines().collect();
     let layout = &prepared.layout;
     if privilege::require().is_ok() {
         let mut seen = seen_by(&Machine::open(&layout.run_dir, &layout.state_dir)?, &prepared).await?;
@@ -46,12 +49,12 @@ pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
         if RunDirLock::holder(&layout.run_dir).is_some() {
             seen.plan.steps.retain(|(stage, _)| *stage != Stage::Notes);
         }
-        return Ok(Outlook { limits, ..seen });
+        return Ok(Outlook { warnings, limits, ..seen });
     }
     let words = "without root the machine cannot be looked at: this is the plan for one where nothing runs yet";
     let limits = limits.into_iter().chain([words.to_owned()]).collect();
     let plan = plan(&prepared.desired, &Observed::default(), layout).map_err(RunError::Conflicts)?;
-    Ok(Outlook { plan, resets: None, limits })
+    Ok(Outlook { plan, resets: None, warnings, limits })
 }
 
 /// The same through a machine that is open already, for a supervisor.
@@ -67,7 +70,8 @@ pub async fn outlook_of(path: &Path, machine: &Machine, aside: &Aside) -> Result
 pub async fn announcement(machine: &Machine, prepared: &Prepared) -> (Vec<Reset>, Vec<String>) {
     match seen_by(machine, prepared).await {
         Ok(outlook) => {
-            let warnings = outlook.plan.warnings().into_iter().chain(outlook.plan.not_given_back());
+            let warnings =
+                outlook.plan.warnings().into_iter().chain(outlook.plan.not_given_back()).chain(outlook.plan.later());
             let warnings = warnings.map(|words| format!("warning: {words}"));
             let lines = warnings.chain(outlook.reset_lines()).collect();
             (outlook.resets.unwrap_or_default(), lines)
@@ -82,7 +86,7 @@ async fn seen_by(machine: &Machine, prepared: &Prepared) -> Result<Outlook, RunE
     let observed = machine.observe(desired).await?;
     let plan = plan(desired, &observed, layout).map_err(RunError::Conflicts)?;
     let resets = foresee(desired, &observed, &plan, layout).await;
-    Ok(Outlook { plan, resets, limits: Vec::new() })
+    Ok(Outlook { plan, resets, warnings: Vec::new(), limits: Vec::new() })
 }
 
 /// As the supervisor whose network stands would read it: generated files name its file, whichever one is looked at.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -24,6 +25,9 @@ use crate::sys::{Machine, SysError, clock, nft, process};
 
 /// How many domains are asked for their counters at the same time; each is a process.
 const AT_ONCE: usize = 8;
+
+/// How long a session may be up before BFD watches it.
+const BFD_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// What it takes to tell how things stand.
 #[derive(Clone)]
@@ -156,6 +160,7 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
             (Vec::new(), gives_no_answer)
         }
     };
+    problems.extend(unwatched(domain, &sessions, Timestamp::now()));
     let up = machine.interfaces_up(name).await.unwrap_or_else(|error| {
         problems.push(error.to_string());
         BTreeMap::new()
@@ -208,6 +213,24 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
         drops: Vec::new(),
         problems,
     }
+}
+
+/// Neighbors with a session that BFD is to watch and does not. It takes up to three seconds to begin with it; where it fails
+/// later the session ends.
+fn unwatched(domain: &Domain, sessions: &[Session], now: Timestamp) -> Vec<String> {
+    let wanted = |session: &&Session| {
+        let neighbor = domain.neighbors.iter().find(|neighbor| neighbor.name.as_str() == session.name);
+        neighbor.is_some_and(|neighbor| neighbor.bfd) && session.bfd.as_deref() != Some("up")
+    };
+    let begun = |session: &&Session| {
+        let up_for = session.since.map(|since| now.duration_since(since));
+        session.is_established() && up_for.is_none_or(|time| time > BFD_WITHIN)
+    };
+    let words = |session: &Session| {
+        let seen = session.bfd.as_deref().unwrap_or("not there");
+        format!("BFD with {} is {seen}, so nothing notices at once when the way to it is cut", session.name)
+    };
+    sessions.iter().filter(wanted).filter(begun).map(words).collect()
 }
 
 fn daemon_status(kind: DaemonKind, process: &ProcessReport, now: Instant) -> DaemonStatus {
@@ -272,7 +295,7 @@ pub fn count(number: usize, what: &str) -> String {
 
 /// A time as it is typed: `5m`, `1m 30s`.
 pub fn time(time: Duration) -> String {
-    format!("{:#}", jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX))
+    format!("{:#}", SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX))
 }
 
 /// What was done, as lines for a person.

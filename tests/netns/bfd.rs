@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::announced::Announced;
-use crate::machine::{Machine, SOON, eventually, throughout};
+use crate::machine::{Machine, SOON, eventually, throughout, words};
 
 /// A domain with an upstream on `up0`, over both families.
 const EDGE: &str = r#"
@@ -63,8 +63,8 @@ fn within_one_as(text: &str) -> String {
     text.replace("asn      = 64510", "asn      = 65001\nibgp     = true").replace("as 64510;", "as 65001;")
 }
 
-/// A machine whose `up0` leads over a bridge to a namespace `isp` with a BIRD of its own, so that the way can be cut far from both ends.
-fn machine(file: &str, isp: &str) -> Machine {
+/// A machine whose `up0` leads over a bridge to a namespace `isp`, so that the way can be cut far from both ends.
+fn wired(file: &str) -> Machine {
     let machine = Machine::new(file);
     machine.sh("ip netns add wire; ip netns add isp
          ip -n wire link add wire type bridge; ip -n wire link set wire up
@@ -75,6 +75,12 @@ fn machine(file: &str, isp: &str) -> Machine {
          ip -n isp address add 203.0.113.1/29 dev customer; ip -n isp address add 203.0.113.3/29 dev customer
          ip -n isp address add 2001:db8:ffff::1/64 dev customer nodad
          ip -n isp address add 2001:db8:ffff::3/64 dev customer nodad");
+    machine
+}
+
+/// The same with a BIRD of its own at the neighbor's end, when both sessions are up.
+fn machine(file: &str, isp: &str) -> Machine {
+    let machine = wired(file);
     machine.write("/srv/machine/isp.conf", isp);
     machine.line("ip netns exec isp bird -c /srv/machine/isp.conf -s /srv/machine/isp.ctl -P /srv/machine/isp.pid");
     machine.rdsup("start --detach").ok();
@@ -95,6 +101,13 @@ impl Machine {
     /// How many sessions the neighbor watches that are there.
     fn watched_by_isp(&self) -> usize {
         self.isp("show bfd sessions").lines().filter(|line| line.contains(" Up ")).count()
+    }
+
+    /// How many sessions the domain watches that are there.
+    fn watches(&self, daemon: &str) -> usize {
+        let command = if daemon == "bird" { "show bfd sessions" } else { "show bfd peers brief" };
+        let said = self.rdsup(&format!("ctl edge {command}")).stdout.to_lowercase();
+        said.lines().filter(|line| words(line).contains(&"up")).count()
     }
 
     /// Whatever in the domain takes BFD, echo packets and that of several hops included.
@@ -125,6 +138,29 @@ impl Machine {
     }
 }
 
+/// The same with FRR at the neighbor's end, whose settings towards the domain are `settings`.
+fn machine_with_frr(file: &str, settings: &str) -> Machine {
+    let machine = wired(file);
+    machine.write(
+        "/srv/machine/isp.bgpd.conf",
+        &format!(
+            "{settings} neighbor 203.0.113.2 timers connect 1\n \
+             neighbor 2001:db8:ffff::2 timers connect 1\n bgp router-id 203.0.113.1\n no bgp ebgp-requires-policy\n \
+             address-family ipv4 unicast\n  network 9.1.0.0/16\n exit-address-family\n \
+             address-family ipv6 unicast\n  network 2a00:1450::/32\n  neighbor 2001:db8:ffff::2 activate\n"
+        ),
+    );
+    machine.sh("mkdir -p /srv/machine/frr /var/tmp/frr; chown frr:frr /srv/machine/frr; mount -t tmpfs -o uid=frr,gid=frr tmpfs /var/tmp/frr
+         at=/srv/machine/frr
+         begin() { ip netns exec isp /usr/lib/frr/$1 -d -P 0 -z $at/zserv.api --vty_socket $at -i $at/$1.pid -f $2 \
+                       --log file:$at/$1.log \"${@:3}\" 2>$at/$1.err; }
+         begin zebra /dev/null
+         begin bfdd /dev/null --bfdctl $at/bfdd.sock
+         begin bgpd /srv/machine/isp.bgpd.conf");
+    machine.rdsup("start --detach").ok();
+    machine
+}
+
 fn is_cut_and_noticed(daemon: &str) {
     let machine = machine(&of(daemon), ISP);
     eventually(SOON, "both are watched", || machine.watched_by_isp() == 2);
@@ -149,6 +185,77 @@ fn a_way_that_is_cut_ends_sessions_of_bird_in_about_a_second() {
 #[ignore = "needs root: FRR becomes the user frr"]
 fn a_way_that_is_cut_ends_sessions_of_frr_in_about_a_second() {
     is_cut_and_noticed("frr");
+}
+
+/// What the documents say that FRR at the neighbor's end needs, for both neighbors.
+fn documented() -> String {
+    const DOCS: &str = include_str!("../../docs/policy.md");
+    let (_, text) = DOCS.split_once("```\nrouter bgp 64510\n").expect("the documents have it");
+    let (text, _) = text.split_once("```").expect("it ends");
+    let last = text.lines().last().expect("it has lines");
+    format!("router bgp 64510\n{text}{}\n", last.replace("203.0.113.2", "2001:db8:ffff::2"))
+}
+
+fn is_watched_by_frr(daemon: &str) {
+    let machine = machine_with_frr(&of(daemon), &documented());
+    eventually(SOON, "both sessions are up", || machine.up() == 2);
+    eventually(SOON, "both are watched", || machine.watches(daemon) == 2);
+    let shown = machine.rdsup("ctl edge show bgp neighbor transit").stdout;
+    assert!(shown.contains("  BFD        up\n"), "{shown}");
+    machine.line("ip -n wire link set far nomaster");
+    let begun = Instant::now();
+    eventually(SOON, "both sessions are down", || machine.up() == 0);
+    let took = begun.elapsed();
+    println!("{daemon}: down after {} ms", took.as_millis());
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    machine.line("ip -n wire link set far master wire");
+    eventually(SOON, "all is well again", || machine.up() == 2 && machine.watches(daemon) == 2);
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn frr_with_the_lines_that_the_documents_have_is_watched_by_bird() {
+    is_watched_by_frr("bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn frr_with_the_lines_that_the_documents_have_is_watched_by_frr() {
+    is_watched_by_frr("frr");
+}
+
+fn is_told_where_it_does_not_work(daemon: &str) {
+    let itself = |settings: &str| ["203.0.113.2", "2001:db8:ffff::2"].map(|us| settings.replace("US", us)).concat();
+    let settings = itself(" neighbor US remote-as 65001\n neighbor US ttl-security hops 1\n neighbor US bfd\n");
+    let machine = machine_with_frr(&of(daemon), &format!("router bgp 64510\n{settings}"));
+    eventually(SOON, "both sessions are up", || machine.up() == 2);
+    let told =
+        |name: &str, status: &str| status.contains(&format!("edge: BFD with {name} is down, so nothing notices"));
+    eventually(SOON, "both are problems", || {
+        let status = machine.rdsup("status");
+        let both = told("transit", &status.stdout) && told("transit6", &status.stdout);
+        both && status.code() == Some(3)
+    });
+    let shown = machine.rdsup("ctl edge show bgp neighbor transit").stdout;
+    assert!(shown.contains("  BFD        down\n"), "{shown}");
+    // With `bfd` for nobody nothing is missed.
+    machine.configure(&without(&of(daemon)));
+    machine.rdsup("apply").ok();
+    eventually(SOON, "all is well", || machine.up() == 2 && machine.rdsup("status").code() == Some(0));
+    let shown = machine.rdsup("ctl edge show bgp neighbor transit").stdout;
+    assert!(!shown.contains("  BFD "), "{shown}");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_neighbor_that_bird_does_not_see_by_bfd_while_its_session_is_up_is_a_problem() {
+    is_told_where_it_does_not_work("bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_neighbor_that_frr_does_not_see_by_bfd_while_its_session_is_up_is_a_problem() {
+    is_told_where_it_does_not_work("frr");
 }
 
 fn is_not_there_unasked(daemon: &str) {

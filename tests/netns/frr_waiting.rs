@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::machine::{Background, Machine, SOON, eventually};
+use crate::machine::{Background, Machine, SOON, eventually, throughout};
 use crate::raw_speaker::{GRACEFUL_RESTART, IPV4};
 use crate::speaker::Speaker;
 
@@ -139,5 +139,60 @@ fn a_neighbor_over_its_limit_or_away_delays_others_by_a_few_seconds_at_most() {
         println!("after kill -9 beside {turn}: {took:.1?}");
         assert!(took < A_FEW_SECONDS, "{turn}: {took:.1?}");
         drop(over_limit.take());
+    }
+}
+
+/// Two domains, of which one has more prefixes than the other takes.
+const MORE: &str = r#"
+[domain.taker]
+daemon   = "DAEMON"
+asn      = 65001
+loopback = ["10.1.0.1/32"]
+networks = ["10.1.0.0/16"]
+
+[domain.giver]
+daemon   = "bird"
+asn      = 65002
+loopback = ["10.2.0.1/32"]
+networks = ["10.2.0.0/16", "10.3.0.0/16"]
+families = ["ipv4"]
+
+[[link]]
+between = ["taker", "giver"]
+[link.into.taker]
+routes = ["10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16", "10.5.0.0/16"]
+max_prefixes = 2
+[link.into.giver]
+routes = ["10.1.0.0/16"]
+"#;
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn more_prefixes_over_a_link_than_are_taken_close_it_with_frr_which_plan_says_and_lose_the_surplus_with_bird() {
+    for daemon in ["frr", "bird"] {
+        let file = MORE.replace("DAEMON", daemon);
+        let machine = Machine::running(&file);
+        let up = || machine.rdsup("ctl giver show bgp summary").stdout.contains(" Established ");
+        let said = machine.rdsup("plan");
+        assert!(!said.to_string().contains("FRR closes"), "{said}");
+        machine.configure(
+            &file.replace("\"10.3.0.0/16\"]\nfam", "\"10.3.0.0/16\", \"10.4.0.0/16\", \"10.5.0.0/16\"]\nfam"),
+        );
+        let closes = daemon == "frr";
+        for verb in ["plan", "apply"] {
+            let said = machine.rdsup(verb);
+            let words =
+                "\"taker\" accepts 4 IPv4 prefixes of \"giver\" itself, and at more than 2 FRR closes the session";
+            assert_eq!(said.to_string().contains(words), closes, "{daemon} {said}");
+        }
+        if closes {
+            eventually(SOON, "the session closes", || !up());
+        } else {
+            let learned = || {
+                let table = machine.line("ip -n taker route show proto bird");
+                ["10.2.", "10.3.", "10.4.", "10.5."].iter().filter(|net| table.contains(*net)).count()
+            };
+            throughout(Duration::from_secs(3), "the session stays, and two are learned", || up() && learned() == 2);
+        }
     }
 }

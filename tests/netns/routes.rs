@@ -48,6 +48,54 @@ routes = ["10.2.0.0/16", "2001:db8:2::/48"]
 }
 
 #[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_loopback_that_becomes_the_first_counts_with_frr_when_the_other_goes_or_from_the_next_start_on_which_plan_says() {
+    let file = |loopbacks: &str| {
+        format!(
+            r#"
+[rdsup]
+daemon   = "frr"
+families = ["ipv4"]
+[domain.a]
+asn      = 65001
+loopback = [{loopbacks}]
+networks = ["10.1.0.0/16"]
+router_id = "10.1.0.9"
+[domain.b]
+asn      = 65002
+loopback = ["10.2.0.1/32"]
+networks = ["10.2.0.0/16"]
+[[link]]
+between = ["a", "b"]
+[link.into.a]
+routes = ["10.2.0.0/16"]
+[link.into.b]
+routes = ["10.1.0.0/16"]
+"#
+        )
+    };
+    let (old, new) = (r#""10.1.0.9/32", "10.1.0.1/32""#, r#""10.1.0.1/32", "10.1.0.9/32""#);
+    let machine = Machine::running(&file(old));
+    let sends_as = |source: &str| {
+        machine.run(&["ip", "-n", "a", "route", "get", "10.2.0.1"]).stdout.contains(&format!("src {source} "))
+    };
+    let told = |verb: &str| {
+        let said = machine.rdsup(verb).ok();
+        said.contains("IPv4 over links without addresses keeps 10.1.0.9 as its source until the network is stopped")
+    };
+    eventually(SOON, "the first is the source", || sends_as("10.1.0.9"));
+    machine.configure(&file(new));
+    assert!(told("plan") && told("apply"));
+    throughout(Duration::from_secs(3), "the source stays", || !sends_as("10.1.0.1"));
+    machine.rdsup("stop").ok();
+    machine.start();
+    eventually(SOON, "the new first is the source", || sends_as("10.1.0.1"));
+    machine.configure(&file(r#""10.1.0.9/32""#));
+    assert!(!told("plan") && !told("apply"));
+    eventually(SOON, "the one that is left is the source", || sends_as("10.1.0.9"));
+}
+
+#[test]
 fn a_route_outside_the_accepted_set_is_not_learned() {
     // hostile announces a network that internet does not list, and a more specific one of a listed network.
     let toml = DEMO.replace(

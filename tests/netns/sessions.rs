@@ -1,6 +1,6 @@
 //! What a BGP session between two domains insists on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::machine::{Machine, SOON, eventually, throughout};
 
@@ -30,6 +30,27 @@ fn a_session_whose_packets_have_crossed_a_router_is_refused() {
     });
     machine.line("ip netns exec private nft delete table inet router");
     eventually(SOON, "the session comes back with hop limit 255", || machine.established("internet", "rd_private"));
+}
+
+#[test]
+fn routes_are_back_as_soon_as_a_session_is_without_anybody_asking_the_daemons() {
+    let machine = Machine::demo();
+    // Whoever asks BIRD wakes it.
+    machine.unattended();
+    let routes = || {
+        let there = |domain, prefix| machine.routes_to(domain, prefix).contains(" dev ");
+        (there("private", "198.51.100.0/24"), there("internet", "192.168.0.0/16"))
+    };
+    let took = [0; 5].map(|_| {
+        machine.birdc("private", "restart rd_internet");
+        let begun = Instant::now();
+        eventually(SOON, "the routes go", || routes() != (true, true));
+        eventually(SOON, "the routes come back", || routes() == (true, true));
+        begun.elapsed()
+    });
+    // One second until it connects, and one until BIRD is woken; else up to three, which some other timer may end.
+    let fast = took.iter().filter(|took| **took < Duration::from_millis(2500)).count();
+    assert!(fast >= 3, "{took:?}");
 }
 
 #[test]

@@ -136,6 +136,10 @@ fn neighbor(session: &Session) -> String {
     if let Some(hold) = session.hold_seconds {
         lines.push(format!("  hold time  {hold}s"));
     }
+    if let Some(seen) = &session.bfd {
+        let health = if seen == "up" { Health::Good } else { Health::Doubtful };
+        lines.push(format!("  BFD        {}", styled(health.style(), &output::harmless(seen))));
+    }
     for family in &session.families {
         let limit = family.limit.map(|limit| format!(" of at most {limit}")).unwrap_or_default();
         let counts = format!("{} in{limit}, {} filtered, {} out", family.imported, family.filtered, family.exported);

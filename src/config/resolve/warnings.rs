@@ -1,6 +1,6 @@
 //! What is legal and probably not meant.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use ipnet::IpNet;
 
@@ -8,7 +8,7 @@ use super::domain::family_name;
 use super::translation::{hidden, seen_as};
 use super::{Domains, KnownLink, meets};
 use crate::config::problem::Report;
-use crate::model::{DaemonKind, Family, LinkEnd};
+use crate::model::{DaemonKind, Family, LinkEnd, Routing};
 
 /// Reports all warnings that need more than one object.
 pub fn warn(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_>) {
@@ -20,6 +20,7 @@ pub fn warn(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<
             loopback_refused(domains, link, index, report);
             interface_in_networks(domains, link, index, report);
             own_sources_believed(domains, link, index, report);
+            more_than_frr_accepts(domains, link, index, report);
         }
     }
 }
@@ -141,6 +142,45 @@ fn own_sources_believed(domains: &Domains<'_>, link: &KnownLink<'_>, index: usiz
                 .see(place, "its own")
                 .hint("packets that pretend to come from there would be believed; name what the other end has");
         }
+    }
+}
+
+/// FRR cannot refuse the surplus over a limit and keep the session. What the peer passes on comes to what is counted here.
+fn more_than_frr_accepts(domains: &Domains<'_>, link: &KnownLink<'_>, index: usize, report: &mut Report<'_>) {
+    let (end, peer) = (&link.link.ends[index], &link.link.ends[1 - index]);
+    let (Some(known), Some(sender)) = (domains.get(end.domain.as_str()), domains.get(peer.domain.as_str())) else {
+        return;
+    };
+    if link.link.routing != Routing::Bgp || known.domain.daemon != DaemonKind::Frr {
+        return;
+    }
+    let hidden = hidden(&link.accept[index].translations);
+    let routes = sender.domain.routes.iter().map(|route| route.to);
+    let announced: BTreeSet<IpNet> =
+        sender.domain.networks.iter().chain(&sender.domain.loopback).copied().chain(routes).collect();
+    for family in Family::ALL {
+        let accepted = |net: &&IpNet| {
+            Family::of_net(net) == family
+                && !hidden.iter().any(|hidden| hidden.contains(*net))
+                && end.accept.routes.iter().any(|pattern| pattern.matches(net))
+        };
+        let count = announced.iter().filter(accepted).count();
+        let Some(limit) = link.accept[index].table.and_then(|table| table.max_prefixes.as_ref()) else { return };
+        if u32::try_from(count).is_ok_and(|count| count <= end.accept.max_prefixes) {
+            continue;
+        }
+        report
+            .warning(
+                &limit.span,
+                format!(
+                    "{:?} accepts {count} {} prefixes of {:?} itself, and at more than {} FRR closes the session",
+                    end.domain.as_str(),
+                    family_name(family),
+                    peer.domain.as_str(),
+                    end.accept.max_prefixes
+                ),
+            )
+            .hint("FRR cannot block the surplus and go on, as BIRD does: raise `max_prefixes`, or accept fewer");
     }
 }
 

@@ -155,7 +155,13 @@ impl Typing for Client {
 
 async fn sessions(client: &mut Client, peers: &Peers) -> Result<Vec<Session>, DaemonError> {
     let reply = succeeded(client.ask("show protocols all").await?)?;
-    Ok(show::sessions(&reply, peers))
+    let mut sessions = show::sessions(&reply, peers);
+    for protocol in show::watchers(&reply) {
+        // One that `apply` has just taken away tells nothing.
+        let reply = client.ask(format!("show bfd sessions {protocol}").as_str()).await?;
+        show::watched(&mut sessions, &reply);
+    }
+    Ok(sessions)
 }
 
 async fn routes(client: &mut Client, target: Option<Target>, condition: &str) -> Result<Vec<Route>, DaemonError> {

@@ -1,7 +1,7 @@
 //! `show protocols all` as sessions.
 //!
 //! A protocol is a line `1002 NAME Proto Table State Since Info`, followed by its details as `1006` lines with two spaces
-//! of indentation for each level. Recorded answers are in `tests/cases/bird`.
+//! of indentation for each level. What BFD sees is an answer of its own, `show bfd sessions`. Recorded answers are in `tests/cases/bird`.
 
 use std::net::IpAddr;
 
@@ -14,6 +14,7 @@ use crate::render;
 
 const PROTOCOL_LINE: u16 = 1002;
 const DETAIL_LINE: u16 = 1006;
+const BFD_LINE: u16 = 1020;
 
 /// The BGP sessions of an answer to `show protocols all`, in BIRD's order.
 pub(super) fn sessions(reply: &Reply, peers: &Peers) -> Vec<Session> {
@@ -39,6 +40,33 @@ pub(super) fn sessions(reply: &Reply, peers: &Peers) -> Vec<Session> {
         }
     }
     sessions
+}
+
+/// The names of the protocols of an answer to `show protocols all` that speak BFD.
+pub(super) fn watchers(reply: &Reply) -> Vec<&str> {
+    let heads = reply.lines.iter().filter(|(code, _)| *code == PROTOCOL_LINE);
+    heads
+        .filter_map(|(_, text)| {
+            let mut words = text.split_whitespace();
+            words.next().filter(|_| words.next() == Some("BFD"))
+        })
+        .collect()
+}
+
+/// Notes at `sessions` what an answer to `show bfd sessions` says of their neighbors: `ADDRESS INTERFACE STATE Since …`. A
+/// link-local address is that of several neighbors.
+pub(super) fn watched(sessions: &mut [Session], reply: &Reply) {
+    for (_, text) in reply.lines.iter().filter(|(code, _)| *code == BFD_LINE) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let &[address, interface, state, ..] = words.as_slice() else { continue };
+        let Ok(address) = address.parse::<IpAddr>() else { continue };
+        let about = |session: &&mut Session| {
+            session.address == Some(address) && session.interface.as_deref().is_none_or(|name| name == interface)
+        };
+        for session in sessions.iter_mut().filter(about) {
+            session.bfd = Some(state.to_lowercase());
+        }
+    }
 }
 
 /// Our name of a protocol, see the naming of links and neighbors: `rd_internet` is the link interface `rd-internet`,
@@ -81,6 +109,7 @@ fn headline(text: &str, peers: &Peers) -> Option<Session> {
         source: None,
         hold_seconds: None,
         route_refresh: None,
+        bfd: None,
     })
 }
 

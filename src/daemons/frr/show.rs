@@ -72,6 +72,7 @@ fn session(key: &str, it: &Map<String, Value>, peers: &Peers, now: i64) -> Sessi
             .filter(|_| established)
             .and_then(|milliseconds| u32::try_from(milliseconds / 1000).ok()),
         route_refresh: established.then(|| capability.is_some_and(|word| word.to_lowercase().contains("received"))),
+        bfd: it.get("peerBfdInfo").and_then(|info| info.get("status")?.as_str()).map(str::to_lowercase),
     }
 }
 
