@@ -23,6 +23,7 @@ mod external;
 mod external_attacks;
 mod external_sessions;
 mod flows;
+mod frr_check;
 mod frr_lab;
 mod frr_missing;
 mod frr_resets;

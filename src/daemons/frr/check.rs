@@ -4,17 +4,23 @@
 //! length, a neighbor that nobody declared, or options that exclude each other. bgpd's exit code says nothing, its words do. `-S`
 //! leaves it the user that it is, so that it can read its standard input, and `-p 0` keeps it from listening on port 179 in
 //! whatever namespace this is. zebra and bfdd have no such way, so of their configurations `vtysh -C` is asked.
+//!
+//! A bgpd that only reads makes `/run/frr` all the same, a directory in `/var/tmp`, and the files that the configuration names
+//! for logs and dumps. So it sees a machine that it cannot write to, and `/dev/null` in place of those files.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use nix::sched::CloneFlags;
 
 use super::super::{CheckError, DaemonError, LONGEST_COMMAND};
 use super::SCRATCH;
 use super::installation::{Installation, Unusable, lacks_module, vtysh};
 use super::programs::{LOAD_RPKI, asks_caches};
 use crate::model::Program;
-use crate::sys::privilege;
-use crate::sys::process::{MountPlan, Spawn};
+use crate::sys::process::{Captured, MountPlan, Spawn};
+use crate::sys::{SysError, privilege};
 
 /// How long a check may take. Prefix lists take quadratic time in FRR: 1000 entries of one name with `le` take 22 s.
 const WITHIN: Duration = Duration::from_mins(2);
@@ -38,13 +44,10 @@ pub(super) async fn check(installation: &Installation, program: Program, text: &
             (installation.home.join("bgpd"), &DRY_RUN, if asks_caches(text) { &LOAD_RPKI } else { &[] }, first_error)
         }
     };
-    let failed = |words: String| DaemonError::Run { program: program.clone(), words };
-    let mut checker = Spawn::new(&program).args(modules).args(arguments).arg("/dev/stdin").stdin(text);
-    // It makes a directory for itself in /var/tmp and leaves it there.
-    if privilege::require().is_ok() {
-        checker = checker.mounts(MountPlan::scratch(SCRATCH).map_err(|error| failed(error.to_string()))?);
-    }
-    let captured = checker.run_captured(WITHIN).await.map_err(|error| failed(error.to_string()))?;
+    let text = into_nothing(text);
+    let checker = || Spawn::new(&program).args(modules).args(arguments).arg("/dev/stdin").stdin(text.as_bytes());
+    let failed = |error: SysError| DaemonError::Run { program: program.clone(), words: error.to_string() };
+    let captured = run_dry(checker, WITHIN).await.map_err(failed)?;
     let said = format!("{}{}", captured.stderr, captured.stdout);
     if let Some(lacking) = lacks_module(&said) {
         return Err(lacking.into());
@@ -54,6 +57,46 @@ pub(super) async fn check(installation: &Installation, program: Program, text: &
         None if captured.success() => Ok(()),
         None => Err(DaemonError::Run { program, words: captured.words() }),
     }
+}
+
+/// Runs a program that is to change nothing: whatever it reads, it can write to a directory that goes with it, and to no other.
+/// An ordinary user needs a user namespace for that, and where there is none the program is run as it is.
+pub(super) async fn run_dry(program: impl Fn() -> Spawn, within: Duration) -> Result<Captured, SysError> {
+    let mounts = MountPlan::read_only(SCRATCH).map_err(|error| SysError::io("plan mounts", error))?;
+    if privilege::require().is_ok() {
+        return program().mounts(mounts).run_captured(within).await;
+    }
+    let unshared = program().mounts(mounts).unshare(CloneFlags::CLONE_NEWUSER).run_captured(within).await;
+    match unshared {
+        Err(error) if matches!(error.errno(), Some(libc::EPERM | libc::EACCES | libc::ENOSPC)) => {
+            program().run_captured(within).await
+        }
+        done => done,
+    }
+}
+
+/// The text with `/dev/null` in place of each file that bgpd would open at once. FRR takes no abbreviation from a file.
+fn into_nothing(text: &str) -> Cow<'_, str> {
+    /// How many words there are before the name of the file.
+    fn before_file(line: &str) -> Option<usize> {
+        let mut words = line.split_whitespace();
+        match (words.next()?, words.next()?) {
+            ("log", "file" | "filtered-file") => Some(2),
+            ("dump", "bgp") => Some(3),
+            _ => None,
+        }
+    }
+    if !text.lines().any(|line| before_file(line).is_some()) {
+        return Cow::Borrowed(text);
+    }
+    let replaced = |line: &str| match before_file(line) {
+        Some(at) => {
+            let words = line.split_whitespace().enumerate();
+            words.map(|(number, word)| if number == at { "/dev/null" } else { word }).collect::<Vec<_>>().join(" ")
+        }
+        None => line.to_owned(),
+    };
+    Cow::Owned(text.lines().map(|line| replaced(line) + "\n").collect())
 }
 
 /// A line that no vty takes could be read at a start and never be changed after it.
@@ -158,6 +201,16 @@ mod tests {
     fn no_password_gets_into_an_error() {
         let said = "BGP: [S] No such command on config line 3:  neighbor 10.0.0.1 password hunter2\n";
         assert!(!first_error(said).expect("it is one").message.contains("hunter2"));
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_file_that_a_configuration_names() {
+        let text = "log file /var/log/x debugging\n dump bgp routes-mrt /srv/%H 5m\nlog filtered-file a\nlog file\n\
+            router bgp 1\n  neighbor x description log file y\n";
+        let wanted = "log file /dev/null debugging\ndump bgp routes-mrt /dev/null 5m\nlog filtered-file /dev/null\n\
+            log file\nrouter bgp 1\n  neighbor x description log file y\n";
+        assert_eq!(into_nothing(text), wanted);
+        assert!(matches!(into_nothing("router bgp 1"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, Group, User, access, getgrouplist};
 
 use super::super::{DaemonError, said};
-use super::check::DRY_RUN;
+use super::check::{DRY_RUN, run_dry};
 use super::programs::LOAD_RPKI;
-use crate::sys::files;
-use crate::sys::process::{self, Spawn};
+use crate::sys::process::{self, Captured, Spawn};
+use crate::sys::{SysError, files};
 
 /// Where FRR's daemons may be, its own directories first.
 ///
@@ -188,7 +188,8 @@ impl Installation {
     /// Whether bgpd can ask RPKI caches, which takes a module that may be in a package of its own.
     pub async fn has_rpki(&self) -> Result<(), DaemonError> {
         let program = self.home.join("bgpd");
-        let said = run(&program, &[&LOAD_RPKI[..], &DRY_RUN, &["/dev/null"]].concat()).await?;
+        let asked = || Spawn::new(&program).args(LOAD_RPKI).args(DRY_RUN).arg("/dev/null");
+        let said = words_of(&program, run_dry(asked, WITHIN).await)?;
         lacks_module(&said).map_or(Ok(()), |lacking| Err(lacking.into()))
     }
 }
@@ -239,7 +240,11 @@ fn judge(program: &Path, said: &str) -> Result<String, Unusable> {
 }
 
 async fn run(program: &Path, args: &[&str]) -> Result<String, DaemonError> {
-    match Spawn::new(program).args(args).run_captured(WITHIN).await {
+    words_of(program, Spawn::new(program).args(args).run_captured(WITHIN).await)
+}
+
+fn words_of(program: &Path, ran: Result<Captured, SysError>) -> Result<String, DaemonError> {
+    match ran {
         Ok(captured) => Ok(format!("{}{}", captured.stdout, captured.stderr)),
         Err(error) => Err(DaemonError::Run { program: program.to_owned(), words: error.to_string() }),
     }
