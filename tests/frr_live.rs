@@ -72,6 +72,24 @@ async fn sessions_and_routes_are_told_in_the_same_words_as_of_bird() {
 
 #[tokio::test]
 #[ignore = "needs root: FRR becomes the user frr"]
+async fn what_a_filter_refuses_is_counted_where_it_is_kept_and_not_called_none_elsewhere() {
+    let pair = Pair::start().await;
+    let filtered = async || {
+        let sessions = Frr.sessions(pair.socket(A), &Peers::new()).await.expect("it answers");
+        assert_eq!(sessions[0].filtered, None, "of IPv6 nobody knows it");
+        [Family::Ipv4, Family::Ipv6].map(|family| {
+            let counts = sessions[0].families.iter().find(|counts| counts.family == family).expect("it is carried");
+            counts.filtered
+        })
+    };
+    let [Some(before), None] = filtered().await else { panic!("{:?}", filtered().await) };
+    assert!(before > 0, "what A announces comes back and is refused, and 10.66.0.0/16 is");
+    pair.reload(A, &config(A, &["10.4.0.0/16"], "")).await.expect("it is a configuration");
+    eventually("one more is refused", async || filtered().await == [Some(before + 1), None]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs root: FRR becomes the user frr"]
 async fn policy_changes_again_and_again_without_a_reset_and_without_a_moment_in_which_nothing_is_filtered() {
     let pair = Pair::start().await;
     let dropped = pair.dropped(A).await;

@@ -138,7 +138,8 @@ fn neighbor(session: &Session) -> String {
     }
     for family in &session.families {
         let limit = family.limit.map(|limit| format!(" of at most {limit}")).unwrap_or_default();
-        let counts = format!("{} in{limit}, {} filtered, {} out", family.imported, family.filtered, family.exported);
+        let filtered = family.filtered.map(|filtered| format!("{filtered} filtered, ")).unwrap_or_default();
+        let counts = format!("{} in{limit}, {filtered}{} out", family.imported, family.exported);
         let up = if family.up { counts } else { styled(Health::Doubtful.style(), "down") };
         lines.push(format!("  {:9}  {up}", family.family.as_str()));
     }

@@ -62,7 +62,7 @@ fn session(key: &str, it: &Map<String, Value>, peers: &Peers, now: i64) -> Sessi
         state: state.to_owned(),
         since: since.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         imported: families.iter().map(|family| family.imported).sum(),
-        filtered: families.iter().map(|family| family.filtered).sum(),
+        filtered: None,
         exported: families.iter().map(|family| family.exported).sum(),
         families,
         last_error: last_error(it),
@@ -79,7 +79,7 @@ fn asn(number: u64) -> Option<Asn> {
     u32::try_from(number).ok().map(Asn)
 }
 
-/// What a session carries in a family that it is configured for. FRR keeps no count of what a filter refused.
+/// What a session carries in a family that it is configured for. What a filter refused is not in this answer: see [`filtered`].
 fn counts(it: &Map<String, Value>, family: Family, established: bool) -> Option<FamilyCounts> {
     let info = it.get("addressFamilyInfo")?.get(word(family))?;
     let number = |name: &str| info.get(name).and_then(Value::as_u64);
@@ -90,10 +90,45 @@ fn counts(it: &Map<String, Value>, family: Family, established: bool) -> Option<
         family,
         up: established && agreed == Some(true),
         imported: number("acceptedPrefixCounter").unwrap_or(0),
-        filtered: 0,
+        filtered: None,
         exported: number("sentPrefixCounter").unwrap_or(0),
         limit: number("prefixAllowedMax"),
     })
+}
+
+/// Of an answer to `show bgp neighbors json`, the sessions that are Established and keep what their filters refuse
+/// (`soft-reconfiguration inbound`), by FRR's name, each for its family.
+pub(super) fn keeping_refused(text: &str) -> Vec<(String, Family)> {
+    let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let established = all.iter().filter(|(_, it)| it.get("bgpState").and_then(Value::as_str) == Some("Established"));
+    let keeps = |it: &Value, family: Family| {
+        let info = it.get("addressFamilyInfo")?.get(word(family))?;
+        info.get("inboundSoftConfigPermit")?.as_bool()
+    };
+    established
+        .flat_map(|(key, it)| {
+            let families = Family::ALL.into_iter().filter(|family| keeps(it, *family) == Some(true));
+            families.map(|family| (key.clone(), family)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// How many routes are refused of those that an answer to `… neighbors NAME prefix-counts json` speaks of; `None` if it is none.
+pub(super) fn filtered(text: &str) -> Option<u64> {
+    let answer: Value = serde_json::from_str(text).ok()?;
+    let received = answer.get("ribTableWalkCounters")?.get("Adj-in")?.as_u64()?;
+    Some(received.saturating_sub(answer.get("pfxCounter")?.as_u64()?))
+}
+
+/// Notes how many routes a session refuses in a family.
+pub(super) fn note_filtered(sessions: &mut [Session], key: &str, family: Family, filtered: Option<u64>) {
+    let Some(session) = sessions.iter_mut().find(|session| session.protocol == key) else { return };
+    for counts in session.families.iter_mut().filter(|counts| counts.family == family) {
+        counts.filtered = filtered;
+    }
+    let mut carried = session.families.iter().filter(|counts| counts.up).peekable();
+    let known = carried.peek().is_some();
+    session.filtered = carried.map(|counts| counts.filtered).sum::<Option<u64>>().filter(|_| known);
 }
 
 /// Why it last went down, or what it waits for.
