@@ -243,6 +243,17 @@ pub trait RoutingDaemon: Send + Sync {
     /// Every session, by name.
     fn sessions<'a>(&'a self, socket: &'a Path, peers: &'a Peers) -> BoxFuture<'a, Result<Vec<Session>, DaemonError>>;
 
+    /// Those sessions of a configuration that a running daemon has read which are not among those that it has, because somebody
+    /// removed them by a command; none where that cannot be.
+    fn absent(&self, _read: &str, _there: &[Session], _: &Peers) -> Vec<Session> {
+        Vec::new()
+    }
+
+    /// A configuration as if it did not speak of these sessions.
+    fn without(&self, read: &str, _absent: &[Session]) -> String {
+        read.to_owned()
+    }
+
     /// Asks.
     fn ask<'a>(
         &'a self,

@@ -26,6 +26,7 @@ mod flows;
 mod frr_check;
 mod frr_lab;
 mod frr_missing;
+mod frr_removed;
 mod frr_resets;
 mod frr_survival;
 mod frr_waiting;

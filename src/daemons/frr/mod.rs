@@ -153,6 +153,14 @@ impl RoutingDaemon for Frr {
         async move { counted_sessions(&mut Client::connect(socket, PATIENCE).await?, peers).await }.boxed()
     }
 
+    fn absent(&self, read: &str, there: &[Session], peers: &Peers) -> Vec<Session> {
+        show::absent(read, there, peers)
+    }
+
+    fn without(&self, read: &str, absent: &[Session]) -> String {
+        crate::plan::frr::without(read, &absent.iter().map(|session| session.protocol.as_str()).collect())
+    }
+
     fn ask<'a>(
         &'a self,
         socket: &'a Path,

@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 
 use super::super::{FamilyCounts, Peers, Session};
 use crate::model::{Asn, Family};
+use crate::plan::{self, frr::Configuration};
+
+/// The state of a session that a daemon was given and does not have.
+const MISSING: &str = "Missing";
 
 /// The sessions of an answer to `show bgp neighbors json` that was given at `now`, in FRR's order; `None` if it is none.
 pub(super) fn sessions(text: &str, peers: &Peers, now: i64) -> Option<Vec<Session>> {
@@ -73,6 +77,25 @@ fn session(key: &str, it: &Map<String, Value>, peers: &Peers, now: i64) -> Sessi
             .and_then(|milliseconds| u32::try_from(milliseconds / 1000).ok()),
         route_refresh: established.then(|| capability.is_some_and(|word| word.to_lowercase().contains("received"))),
     }
+}
+
+/// The sessions of a configuration that are not among those that there are.
+pub(super) fn absent(read: &str, there: &[Session], peers: &Peers) -> Vec<Session> {
+    let read = Configuration::read(read);
+    let is_there = |key: &str| {
+        let address = key.parse::<IpAddr>().ok();
+        there.iter().any(|session| session.protocol == key || address.is_some() && session.address == address)
+    };
+    let gone = plan::frr::sessions(&read).into_iter().filter(|(key, _)| !is_there(key));
+    gone.map(|(key, lines)| {
+        let value =
+            |what: &str| lines.iter().find_map(|line| line.text.strip_prefix(&format!("neighbor {key} {what} ")));
+        let mut it = Map::new();
+        it.extend(value("description").map(|words| ("nbrDesc".to_owned(), words.into())));
+        it.extend(value("remote-as").and_then(|asn| Some(("remoteAs".to_owned(), asn.parse::<u32>().ok()?.into()))));
+        Session { state: MISSING.to_owned(), ..session(key, &it, peers, 0) }
+    })
+    .collect()
 }
 
 fn asn(number: u64) -> Option<Asn> {
