@@ -206,6 +206,10 @@ async fn commands_of_frrs_own_go_to_the_daemon_that_knows_them_and_viewers_only_
     assert!(interfaces.contains("rd-b") && !error, "zebra knows it: {interfaces}");
     let (hostname, _) = ask("zebra show version", Access::Look).await;
     assert!(hostname.starts_with("FRRouting"), "{hostname}");
+    for command in ["show route bogus", "zebra show route all"] {
+        let (words, error) = ask(command, Access::Full).await;
+        assert!(error && words.contains("`show route PREFIX`"), "{command}: {words}");
+    }
     let (unknown, error) = ask("show nonsense", Access::Look).await;
     assert!(unknown.contains("Unknown command") && error, "{unknown}");
     let denied = ("Access denied".to_owned(), true);

@@ -140,7 +140,8 @@ fn script(mut lines: Vec<LineAnswer>) -> Result<(), Failure> {
 
 /// A daemon's parser says what it stumbled over, and not what it would have understood.
 fn explained(failure: Failure, command: &str, raw: bool) -> Failure {
-    if failure.hint.is_some() || !failure.message.starts_with("syntax error") {
+    let said = &failure.message;
+    if failure.hint.is_some() || !(said.starts_with("syntax error") || said.contains("Unknown command")) {
         return failure;
     }
     let mut words = command.split_whitespace();
