@@ -304,13 +304,17 @@ async fn a_configuration_is_checked_without_a_running_daemon() {
         ),
         ("router bgp 65001\n neighbor 10.0.0.9 description x\n", 2, "Specify remote-as"),
         ("ip prefix-list a seq 5 permit 10.0.0.0/16 le 8\n", 1, "Invalid prefix range"),
-        ("router bgp 1\nspanning-tree\n", 2, "no such command: spanning-tree"),
+        ("router bgp 1\nspanning-tree\n", 2, "not known, or not accepted: spanning-tree"),
     ] {
         let error = Frr.check(Program::Bgpd, bad).await.expect_err("it is none");
         assert!(
-            matches!(&error, DaemonError::Config(error) if error.line == line && error.message.contains(words)),
+            matches!(&error, DaemonError::Config(all) if matches!(all.errors(), [error] if error.line == line && error.message.contains(words))),
             "{error:?}"
         );
     }
+    let bad = "hostname x\nspanning-tree\nrouter bgp 1\n timers bgp 1 2 3\n neighbor 10.0.0.9 description x\n";
+    let error = Frr.check(Program::Bgpd, bad).await.expect_err("it is none");
+    let DaemonError::Config(all) = error else { panic!("{error:?}") };
+    assert_eq!(all.errors().iter().map(|error| error.line).collect::<Vec<_>>(), [2, 4, 5], "{all}");
     assert!(Frr.version().await.expect("frr is installed").starts_with(|c: char| c.is_ascii_digit()));
 }

@@ -27,5 +27,21 @@ fn a_check_leaves_no_file_and_no_directory_behind() {
     assert_eq!(there(), before, "after a user's `check`");
     machine.configure(&with_extra("log file /srv/machine/made.log nonsense\n"));
     let error = machine.rdsup("check").refused(2);
-    assert!(error.contains("nonsense"), "{error}");
+    assert!(error.contains("not known, or not accepted: log file /srv/machine/made.log nonsense"), "{error}");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn every_line_of_extra_that_frr_refuses_is_told_with_its_place() {
+    let extra = "hostname x\nspanning-tree\nrouter bgp 65002\n timers bgp 1 99999999\n";
+    let machine = Machine::new(&with_extra(extra));
+    let toml = machine.sh(&format!("cat {CONFIG}"));
+    let said = machine.rdsup("check").refused(2);
+    for line in ["spanning-tree", "timers bgp 1 99999999"] {
+        let number = 1 + toml.lines().position(|it| it.trim() == line).expect("it is in the file");
+        assert!(
+            said.contains(&format!("{CONFIG}:{number}")) && said.contains(&format!("not accepted: {line}")),
+            "{said}"
+        );
+    }
 }
