@@ -143,7 +143,8 @@ fn neighbor(session: &Session) -> String {
         let up = if family.up { counts } else { styled(Health::Doubtful.style(), "down") };
         lines.push(format!("  {:9}  {up}", family.family.as_str()));
     }
-    if let Some(error) = &session.last_error {
+    // What a session that is up once suffered is history, and nobody says when that was.
+    if let Some(error) = session.last_error.as_ref().filter(|_| !session.is_established()) {
         lines.push(format!("  last error {}", output::harmless(error)));
     }
     lines.push(String::new());
