@@ -52,5 +52,7 @@ fn a_session_that_was_removed_is_missing_and_an_apply_brings_it_back_as_it_was()
         assert_eq!(running(), before);
         eventually(SOON, "all is well", || machine.rdsup("status").status.success());
         assert!(machine.rdsup("plan").ok().contains("nothing to do"));
+        let neighbor = machine.rdsup("ctl inner show bgp neighbor edge").ok();
+        assert!(neighbor.contains("Established") && !neighbor.contains("last error"), "{neighbor}");
     }
 }
