@@ -138,7 +138,7 @@ async fn a_new_configuration_is_in_force_when_reload_returns_and_a_bad_one_chang
     std::fs::write(bird.place.config(Program::Bird), "router id 10.255.0.1;\nprotocol nonsense {}\n")
         .expect("the file is ours");
     let error = Bird.reload(Program::Bird, &bird.place, None).await.expect_err("it is none");
-    assert!(matches!(&error, DaemonError::Config(error) if error.line == 2), "{error:?}");
+    assert!(matches!(&error, DaemonError::Config(error) if error.errors()[0].line == 2), "{error:?}");
     assert_eq!(bird.prefixes("show route 10.3.0.1").await, ["10.3.0.0/16 blackhole"]);
 }
 
@@ -179,7 +179,10 @@ async fn a_configuration_is_checked_without_a_running_daemon() {
     Bird.check(Program::Bird, &logging).await.expect("checking opens no log");
     let error = Bird.check(Program::Bird, "router id 10.255.0.1;\nprotocol device {}\nprotocol nonsense {}\n").await;
     let error = error.expect_err("it is none");
-    assert!(matches!(&error, DaemonError::Config(error) if error.line == 3 && error.column > 0), "{error:?}");
+    assert!(
+        matches!(&error, DaemonError::Config(error) if error.errors()[0].line == 3 && error.errors()[0].column > 0),
+        "{error:?}"
+    );
     assert!(Bird.version().await.expect("bird2 is installed").starts_with('2'));
 }
 

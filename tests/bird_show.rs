@@ -55,7 +55,7 @@ fn announcements_that_a_filter_refused_are_counted_although_bird_keeps_none() {
                 \x20      Import updates:              7          0          3          0          4\n\
                 \x20      Export updates:              6          4          1        ---          1\n0000 \n";
     let sessions = parse_sessions(text, &Peers::new()).expect("it is the protocol");
-    assert_eq!((sessions[0].imported, sessions[0].filtered, sessions[0].exported), (4, 3, 1));
+    assert_eq!((sessions[0].imported, sessions[0].filtered, sessions[0].exported), (4, Some(3), 1));
 }
 
 #[test]

@@ -72,6 +72,24 @@ async fn sessions_and_routes_are_told_in_the_same_words_as_of_bird() {
 
 #[tokio::test]
 #[ignore = "needs root: FRR becomes the user frr"]
+async fn what_a_filter_refuses_is_counted_where_it_is_kept_and_not_called_none_elsewhere() {
+    let pair = Pair::start().await;
+    let filtered = async || {
+        let sessions = Frr.sessions(pair.socket(A), &Peers::new()).await.expect("it answers");
+        assert_eq!(sessions[0].filtered, None, "of IPv6 nobody knows it");
+        [Family::Ipv4, Family::Ipv6].map(|family| {
+            let counts = sessions[0].families.iter().find(|counts| counts.family == family).expect("it is carried");
+            counts.filtered
+        })
+    };
+    let [Some(before), None] = filtered().await else { panic!("{:?}", filtered().await) };
+    assert!(before > 0, "what A announces comes back and is refused, and 10.66.0.0/16 is");
+    pair.reload(A, &config(A, &["10.4.0.0/16"], "")).await.expect("it is a configuration");
+    eventually("one more is refused", async || filtered().await == [Some(before + 1), None]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs root: FRR becomes the user frr"]
 async fn policy_changes_again_and_again_without_a_reset_and_without_a_moment_in_which_nothing_is_filtered() {
     let pair = Pair::start().await;
     let dropped = pair.dropped(A).await;
@@ -188,6 +206,10 @@ async fn commands_of_frrs_own_go_to_the_daemon_that_knows_them_and_viewers_only_
     assert!(interfaces.contains("rd-b") && !error, "zebra knows it: {interfaces}");
     let (hostname, _) = ask("zebra show version", Access::Look).await;
     assert!(hostname.starts_with("FRRouting"), "{hostname}");
+    for command in ["show route bogus", "zebra show route all"] {
+        let (words, error) = ask(command, Access::Full).await;
+        assert!(error && words.contains("`show route PREFIX`"), "{command}: {words}");
+    }
     let (unknown, error) = ask("show nonsense", Access::Look).await;
     assert!(unknown.contains("Unknown command") && error, "{unknown}");
     let denied = ("Access denied".to_owned(), true);
@@ -282,13 +304,17 @@ async fn a_configuration_is_checked_without_a_running_daemon() {
         ),
         ("router bgp 65001\n neighbor 10.0.0.9 description x\n", 2, "Specify remote-as"),
         ("ip prefix-list a seq 5 permit 10.0.0.0/16 le 8\n", 1, "Invalid prefix range"),
-        ("router bgp 1\nspanning-tree\n", 2, "no such command: spanning-tree"),
+        ("router bgp 1\nspanning-tree\n", 2, "not known, or not accepted: spanning-tree"),
     ] {
         let error = Frr.check(Program::Bgpd, bad).await.expect_err("it is none");
         assert!(
-            matches!(&error, DaemonError::Config(error) if error.line == line && error.message.contains(words)),
+            matches!(&error, DaemonError::Config(all) if matches!(all.errors(), [error] if error.line == line && error.message.contains(words))),
             "{error:?}"
         );
     }
+    let bad = "hostname x\nspanning-tree\nrouter bgp 1\n timers bgp 1 2 3\n neighbor 10.0.0.9 description x\n";
+    let error = Frr.check(Program::Bgpd, bad).await.expect_err("it is none");
+    let DaemonError::Config(all) = error else { panic!("{error:?}") };
+    assert_eq!(all.errors().iter().map(|error| error.line).collect::<Vec<_>>(), [2, 4, 5], "{all}");
     assert!(Frr.version().await.expect("frr is installed").starts_with(|c: char| c.is_ascii_digit()));
 }

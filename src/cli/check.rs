@@ -13,13 +13,13 @@ use crate::supervisor::{Disclosure, PrepareError, prepare, validate};
 Examples:
   rdsup check                    exit 0 if the file can be applied, 2 if not
   rdsup check new.toml           another file
-  rdsup check --no-daemons       only the file itself, where bird and nft are not installed
+  rdsup check --no-daemons       only the file itself, where daemons and nft are not installed
   rdsup check --json             the same for programs: `errors` and `warnings`, each with file, line, message and hint")]
 pub struct Args {
     /// Another file than --config
     pub file: Option<PathBuf>,
 
-    /// Leave out `bird -p` and `nft -c`
+    /// Leave out `bird -p`, FRR's `bgpd -C` and `vtysh -C`, and `nft -c`
     #[arg(long)]
     pub no_daemons: bool,
 }

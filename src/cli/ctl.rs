@@ -28,11 +28,12 @@ Every other command is the daemon's own, such as `show protocols all` of BIRD or
 FRR. FRR is several programs: bgpd is asked first, and zebra what bgpd does not know; `zebra show version`
 names one.
 
-Without COMMAND a domain with FRR gets vtysh, if this user may reach its sockets; otherwise commands are
-read line by line until `quit`.
+Without COMMAND, at a terminal, a domain with FRR gets vtysh, if this user may reach its sockets; otherwise
+commands are read line by line until `quit`.
 
-Several lines go to the daemon as they are, together on one connection, until one fails: its number is
-told, what stood before it stays, and nothing after it is sent. `!` and `#` begin comments. FRR takes a configuration in this way:
+Several lines, by standard input or as COMMAND, go to the daemon as they are, together on one connection,
+until one fails: its number is told, what stood before it stays, and nothing after it is sent. `!` and `#`
+begin comments. FRR takes a configuration in this way:
   rdsup ctl edge <<END
   configure terminal
   router bgp 65010
@@ -139,7 +140,8 @@ fn script(mut lines: Vec<LineAnswer>) -> Result<(), Failure> {
 
 /// A daemon's parser says what it stumbled over, and not what it would have understood.
 fn explained(failure: Failure, command: &str, raw: bool) -> Failure {
-    if failure.hint.is_some() || !failure.message.starts_with("syntax error") {
+    let said = &failure.message;
+    if failure.hint.is_some() || !(said.starts_with("syntax error") || said.contains("Unknown command")) {
         return failure;
     }
     let mut words = command.split_whitespace();

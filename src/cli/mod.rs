@@ -45,7 +45,7 @@ use crate::model::{DomainName, Network};
 use crate::supervisor::Prepared;
 use output::tell;
 
-/// Several routers in one machine that cannot leak into each other, from one file.
+/// Several routers in one machine that cannot leak into each other, from one file. Each runs a BIRD or an FRR.
 #[derive(Debug, Parser)]
 #[command(name = "rdsup", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 100)]
 #[command(after_help = "\

@@ -115,7 +115,7 @@ pub fn sessions_table<'a>(sessions: impl IntoIterator<Item = (Option<&'a str>, &
             session.state.clone(),
             session.since.map(|since| since_then(since, now)).unwrap_or_default(),
             session.imported.to_string(),
-            session.filtered.to_string(),
+            session.filtered.map(|filtered| filtered.to_string()).unwrap_or_default(),
             session.exported.to_string(),
             // What a session that is up once suffered is history.
             session.last_error.clone().filter(|_| !session.is_established()).unwrap_or_default(),

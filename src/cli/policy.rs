@@ -25,7 +25,8 @@ PACKET is tcp/PORT, udp/PORT, icmp (an echo request), or another protocol's name
 the first loopback of SRC, without `to` it goes to the first loopback of DST, or to a service of DST with that port.
 `to` is an address as SRC sees it.
 
-Exit code with a PACKET: 0 it arrives, 1 it does not. Reads the file only: needs no privileges and nothing that runs.")]
+Exit code with a PACKET: 0 it arrives, 1 it does not. Reads the file only: needs no privileges and nothing that runs.
+What a daemon still holds of another file it does not know: rdsup ctl SRC show route ADDRESS.")]
 pub struct Args {
     /// The domain that sends
     #[arg(value_name = "SRC")]

@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long)]
     pub or_last: bool,
 
-    /// Be ready only when every BGP session is Established
+    /// Be ready only when every BGP session is Established, or after 60 s; with --detach the exit code is then 3
     #[arg(long)]
     pub wait: bool,
 

@@ -301,7 +301,7 @@ mod tests {
             state: state.to_owned(),
             since: Some(now - jiff::SignedDuration::from_secs(11_100)),
             imported: 3,
-            filtered: 1,
+            filtered: Some(1),
             exported: 2,
             families: Vec::new(),
             last_error: error.map(str::to_owned),

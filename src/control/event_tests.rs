@@ -24,7 +24,7 @@ fn session(state: &str, since: i64, error: Option<&str>) -> Session {
         state: state.to_owned(),
         since: Some(at(since)),
         imported: 0,
-        filtered: 0,
+        filtered: Some(0),
         exported: 0,
         families: Vec::new(),
         last_error: error.map(str::to_owned),

@@ -114,7 +114,7 @@ pub enum DaemonError {
     Refused(String),
     /// It refused a configuration.
     #[error(transparent)]
-    Config(#[from] CheckError),
+    Config(#[from] Rejected),
     /// No session is called that.
     #[error("no session is called {name:?}; there are: {known}")]
     NoSuchSession {
@@ -135,6 +135,30 @@ pub struct CheckError {
     pub column: u32,
     /// The daemon's own words.
     pub message: String,
+}
+
+/// All that a daemon will not take of a configuration, as far as it reads on; at least one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct Rejected(Vec<CheckError>);
+
+impl Rejected {
+    /// These, in the order of the text; `None` if there are none.
+    pub fn new(mut errors: Vec<CheckError>) -> Option<Self> {
+        errors.sort_by_key(|error| (error.line, error.column));
+        (!errors.is_empty()).then_some(Self(errors))
+    }
+
+    /// Each of them.
+    pub fn errors(&self) -> &[CheckError] {
+        &self.0
+    }
+}
+
+impl From<CheckError> for DaemonError {
+    fn from(error: CheckError) -> Self {
+        Self::Config(Rejected(vec![error]))
+    }
 }
 
 impl DaemonError {
@@ -242,6 +266,17 @@ pub trait RoutingDaemon: Send + Sync {
 
     /// Every session, by name.
     fn sessions<'a>(&'a self, socket: &'a Path, peers: &'a Peers) -> BoxFuture<'a, Result<Vec<Session>, DaemonError>>;
+
+    /// Those sessions of a configuration that a running daemon has read which are not among those that it has, because somebody
+    /// removed them by a command; none where that cannot be.
+    fn absent(&self, _read: &str, _there: &[Session], _: &Peers) -> Vec<Session> {
+        Vec::new()
+    }
+
+    /// A configuration as if it did not speak of these sessions.
+    fn without(&self, read: &str, _absent: &[Session]) -> String {
+        read.to_owned()
+    }
 
     /// Asks.
     fn ask<'a>(

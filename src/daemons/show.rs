@@ -33,8 +33,9 @@ pub struct Session {
     pub since: Option<Timestamp>,
     /// Routes accepted, of all families.
     pub imported: u64,
-    /// Announcements that the filter refused since the session began, of all families.
-    pub filtered: u64,
+    /// What the filter refused, of all families: of BIRD the announcements since the session began, of FRR the routes that are
+    /// refused now. None where the daemon cannot tell, as FRR where it does not keep what it refuses.
+    pub filtered: Option<u64>,
     /// Routes announced, of all families.
     pub exported: u64,
     /// The same for each family.
@@ -88,8 +89,8 @@ pub struct FamilyCounts {
     pub up: bool,
     /// Routes accepted.
     pub imported: u64,
-    /// Announcements that the filter refused since the session began.
-    pub filtered: u64,
+    /// What the filter refused, where the daemon can tell: see [`Session::filtered`].
+    pub filtered: Option<u64>,
     /// Routes announced.
     pub exported: u64,
     /// The most routes that are accepted.

@@ -3,7 +3,7 @@
 //! FRR has no file format. A configuration is commands as one would type them, and a command is looked for in the part that is
 //! open and then in those around it. Here indentation decides, which is how `show running-config` writes it and so do we.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// One line with the lines that lead into the part where it stands.
@@ -99,6 +99,40 @@ pub fn declares(line: &Line) -> bool {
         ["neighbor", name, "interface", ..] => line.path.len() == 1 && name.parse::<IpAddr>().is_err(),
         _ => false,
     }
+}
+
+/// Whether a line of the top opens the `router bgp` that a domain has; others are for parts of its own tables.
+fn is_main_part(text: &str) -> bool {
+    text.starts_with("router bgp ") && !text.contains(" vrf ") && !text.contains(" view ")
+}
+
+/// The neighbors of the `router bgp` of a domain, by what FRR calls them, with their lines; no groups, which have no session.
+pub fn sessions(configuration: &Configuration) -> BTreeMap<&str, Vec<&Line>> {
+    let mut neighbors = configuration.neighbors();
+    neighbors.retain(|name, lines| {
+        let group = format!("neighbor {name} peer-group");
+        let is_main = lines.iter().all(|line| line.path.first().is_some_and(|part| is_main_part(part)));
+        is_main && !lines.iter().any(|line| line.text == group)
+    });
+    neighbors
+}
+
+/// A text as if it did not speak of these neighbors. If there are no others it does not speak of `router bgp` either: who removed
+/// them may have removed that.
+pub fn without(text: &str, neighbors: &BTreeSet<&str>) -> String {
+    let read = Configuration::read(text);
+    let are_all = sessions(&read).keys().all(|name| neighbors.contains(name));
+    let mut inside = false;
+    let stays = |line: &&str| {
+        let words = line.trim();
+        if !line.starts_with(char::is_whitespace) && !words.is_empty() && !words.starts_with(['!', '#']) {
+            inside = is_main_part(words);
+        }
+        let words = words.strip_prefix("no ").unwrap_or(words);
+        let is_of = |rest: &str| rest.split_whitespace().next().is_some_and(|name| neighbors.contains(name));
+        !inside || !are_all && !words.strip_prefix("neighbor ").is_some_and(is_of)
+    };
+    text.split_inclusive('\n').filter(stays).collect()
 }
 
 /// The AS number of `router bgp`, as text.
@@ -239,6 +273,22 @@ pub fn negated(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_without_a_neighbor_says_nothing_of_it_and_without_all_of_them_has_no_part_for_them() {
+        let text = "hostname x\nrouter bgp 65001\n neighbor fe80::1 remote-as 65002\n neighbor pg peer-group\n \
+            neighbor pg remote-as 65009\n neighbor v0 interface remote-as 65003\n no neighbor fe80::1 bfd\n!\n \
+            address-family ipv4 unicast\n  neighbor fe80::1 activate\n  neighbor v0 activate\n exit-address-family\n\
+            router bgp 65001 vrf red\n neighbor 10.0.0.1 remote-as 1\nroute-map m permit 10\n";
+        let read = Configuration::read(text);
+        assert_eq!(sessions(&read).into_keys().collect::<Vec<_>>(), ["fe80::1", "v0"]);
+        let one = "hostname x\nrouter bgp 65001\n neighbor pg peer-group\n neighbor pg remote-as 65009\n \
+            neighbor v0 interface remote-as 65003\n!\n address-family ipv4 unicast\n  neighbor v0 activate\n \
+            exit-address-family\nrouter bgp 65001 vrf red\n neighbor 10.0.0.1 remote-as 1\nroute-map m permit 10\n";
+        assert_eq!(without(text, &BTreeSet::from(["fe80::1"])), one);
+        let none = "hostname x\nrouter bgp 65001 vrf red\n neighbor 10.0.0.1 remote-as 1\nroute-map m permit 10\n";
+        assert_eq!(without(text, &BTreeSet::from(["fe80::1", "v0"])), none);
+    }
 
     #[test]
     fn a_line_has_the_parts_around_it_and_an_object_all_of_its_lines() {

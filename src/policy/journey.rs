@@ -257,7 +257,7 @@ fn next<'a>(network: &'a Network, question: &'a Question, at: &At<'a>) -> Next<'
                 // The machine's own addresses are not in the file.
                 let unknown = ways.is_empty() && !at.domain.name.is_host();
                 let nowhere = unknown && !place::is_own_address(network, at.domain, at.destination);
-                let words = || format!("{} has no way to {} itself", at.domain.name, at.destination);
+                let words = || format!("by this file {} has no way to {} itself", at.domain.name, at.destination);
                 Next::Stays(nowhere.then(words))
             }
             Some((own, next)) => crossing(network, own, next),

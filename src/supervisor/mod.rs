@@ -31,6 +31,7 @@ mod outlook;
 mod pace;
 mod prepare;
 mod processes;
+mod removed;
 mod repair;
 mod report;
 mod requests;

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::aside::Aside;
 use super::failure::RunError;
 use super::prepare::{Prepared, Reading, prepare_from};
+use super::removed;
 use super::resets::{self, foresee};
 use super::sources::Sources;
 use super::validate::validate;
@@ -83,7 +84,8 @@ pub async fn announcement(machine: &Machine, prepared: &Prepared) -> (Vec<Reset>
 
 async fn seen_by(machine: &Machine, prepared: &Prepared) -> Result<Outlook, RunError> {
     let (desired, layout) = (&prepared.desired, &prepared.layout);
-    let observed = machine.observe(desired).await?;
+    let mut observed = machine.observe(desired).await?;
+    removed::correct(&mut observed, desired, layout).await;
     let plan = plan(desired, &observed, layout).map_err(RunError::Conflicts)?;
     let resets = foresee(desired, &observed, &plan, layout).await;
     Ok(Outlook { plan, resets, warnings: Vec::new(), limits: Vec::new() })

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::aside::OnDisk;
 use super::keeper::Applied;
 use super::processes::ProcessReport;
+use super::removed;
 use super::requests::View;
 use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, GenerationStatus, LinkStatus, StatusReport};
 use crate::daemons::{DaemonError, Session, of_kind};
@@ -154,7 +155,15 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
     let is_running = process.is_some_and(|process| matches!(process.state, State::Running | State::Loading));
     let gives_no_answer = process.is_some_and(is_deaf) || is_running;
     let (sessions, sessions_unknown) = match sessions(view, domain).await {
-        Ok(sessions) => (sessions, false),
+        Ok(mut sessions) => {
+            // Not one that is being told another configuration.
+            if process.is_some_and(|process| process.state == State::Running) {
+                let absent = removed::absent(machine, domain, &sessions, &view.peers(name));
+                problems.extend(absent.iter().map(removed::words));
+                sessions.extend(absent);
+            }
+            (sessions, false)
+        }
         Err(words) => {
             problems.extend(is_running.then_some(words));
             (Vec::new(), gives_no_answer)

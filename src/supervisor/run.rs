@@ -348,6 +348,7 @@ impl Loop {
 
     /// Says once that the network stands: at once, or when every session is Established if somebody waits for that.
     async fn tell_if_ready(&mut self) {
+        let mut told = None;
         if self.ready.wait && self.ready.on_ready.is_some() {
             self.publish();
             let view = self.view.borrow().clone();
@@ -356,14 +357,21 @@ impl Loop {
                     return;
                 }
                 let (missing, seconds) = (count(missing, "session"), ESTABLISHED_WITHIN.as_secs());
-                tracing::warn!(%domain, "{missing} not Established after {seconds} s");
+                let words = format!("{missing} not Established after {seconds} s; see rdsup status");
+                tracing::warn!(%domain, "{words}");
+                told = Some((domain.clone(), words));
             }
         }
         if let Some(on_ready) = self.ready.on_ready.take() {
             tracing::info!("ready after {:.1} s (pid {})", self.ready.started.elapsed().as_secs_f64(), process::id());
             self.service.ready(format!("ready after {:.1} s", self.ready.started.elapsed().as_secs_f64()));
             self.keep_descriptors();
-            on_ready(&self.applied);
+            // Of how things stand that is no part: the report asks the sessions themselves.
+            let mut applied = self.applied.clone();
+            if let Some((domain, words)) = told {
+                applied.problem(&domain, words);
+            }
+            on_ready(&applied);
             self.note_listings();
         }
     }

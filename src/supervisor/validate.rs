@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::prepare::{Fault, PrepareError, Prepared, fault};
-use crate::daemons::{DaemonError, of_kind};
+use crate::daemons::{CheckError, DaemonError, of_kind};
 use crate::model::{DaemonName, DomainName, Origin, Program};
 use crate::render::UNPRIVILEGED_CHECK;
 use crate::sys::{self, Machine};
@@ -81,7 +81,7 @@ async fn check_daemons(prepared: &Prepared, is_known: impl Fn(&DaemonName, &str)
     }
     while let Some(checked) = checks.join_next().await {
         if let Ok((name, Err(error))) = checked {
-            faults.push(daemon_fault(prepared, &name, &error));
+            faults.extend(daemon_faults(prepared, &name, &error));
         }
     }
     faults
@@ -110,12 +110,19 @@ async fn check_filters(prepared: &Prepared, wanted: impl Fn(&DomainName) -> bool
 }
 
 /// An error inside the raw lines of `extra` points at the line of the file where it was typed.
-fn daemon_fault(prepared: &Prepared, name: &DaemonName, error: &DaemonError) -> Fault {
+fn daemon_faults(prepared: &Prepared, name: &DaemonName, error: &DaemonError) -> Vec<Fault> {
+    match error {
+        DaemonError::Config(rejected) => rejected.errors().iter().map(|it| rejection(prepared, name, it)).collect(),
+        error => {
+            let origin = prepared.network.domain(&name.domain).map(|domain| domain.origin).unwrap_or_default();
+            vec![fault(&prepared.file, origin, format!("domain {}: {error}", name.domain), error.hint())]
+        }
+    }
+}
+
+fn rejection(prepared: &Prepared, name: &DaemonName, rejected: &CheckError) -> Fault {
     let (network, DaemonName { domain: name, program }) = (&prepared.network, name);
     let origin = network.domain(name).map(|domain| domain.origin).unwrap_or_default();
-    let DaemonError::Config(rejected) = error else {
-        return fault(&prepared.file, origin, format!("domain {name}: {error}"), error.hint());
-    };
     let (who, guide) = match program {
         Program::Bird => ("BIRD", "the BIRD user's guide"),
         Program::Zebra | Program::Bfdd | Program::Bgpd => ("FRR", "the FRR manual"),

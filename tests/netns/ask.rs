@@ -49,6 +49,23 @@ fn ctl_helps_and_explains_what_a_daemon_does_not_understand() {
 }
 
 #[test]
+fn several_lines_that_come_by_standard_input_end_with_the_first_that_fails() {
+    let machine = Machine::demo();
+    let asked = |lines: &str| {
+        machine.write("/srv/machine/lines", lines);
+        let script = "exec /srv/machine/rdsup -c /srv/machine/rdsup.toml ctl private </srv/machine/lines";
+        machine.run(&["sh", "-c", script])
+    };
+    let well = asked("show status\n# a comment\n\nshow protocols\n").ok();
+    assert!(well.contains("Daemon is up") && well.contains("rd_internet"), "{well}");
+    let failed = asked("show status\nshow nonsense\nshow protocols\n");
+    assert!(failed.stdout.contains("Daemon is up") && !failed.stdout.contains("rd_internet"), "{failed}");
+    assert!(failed.refused(1).contains("line 2, \"show nonsense\": syntax error"));
+    // One line is a command as any other.
+    assert!(asked("show bgp summary\n").ok().contains("65001"));
+}
+
+#[test]
 fn every_verb_that_takes_a_domain_names_those_that_there_are() {
     let machine = Machine::demo();
     for verb in ["status nowhere", "log nowhere", "log -f nowhere", "exec nowhere true", "ctl nowhere show bgp"] {

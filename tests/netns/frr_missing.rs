@@ -39,7 +39,10 @@ fn doctor_calls_an_frr_that_nobody_needs_optional_and_says_what_is_wrong_with_it
     machine.sh("rm /srv/machine/frr/zebra");
     let (code, state, found) = doctor(&machine);
     assert_eq!((code, state.as_str()), (Some(0), "optional"), "{found}");
-    assert!(found.contains("FRR is not installed") && found.contains("apt install frr"), "{found}");
+    assert!(
+        found.contains("FRR in /usr/lib/frr lacks zebra") && found.contains("apt install --reinstall frr"),
+        "{found}"
+    );
 }
 
 /// The demonstration with FRR in one of its domains.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::machine::{Machine, SOON, eventually, throughout};
+use crate::machine::{DEMO, Machine, SOON, eventually, throughout};
 
 #[test]
 fn every_session_is_established_when_start_with_wait_returns() {
@@ -64,4 +64,19 @@ fn a_peer_with_the_wrong_as_number_gets_no_session() {
     eventually(SOON, "the session goes down", || !machine.established("internet", "rd_private"));
     throughout(Duration::from_secs(3), "the session is refused", || !machine.established("internet", "rd_private"));
     assert!(machine.established("internet", "rd_hostile"), "the other session is not touched");
+}
+
+#[test]
+fn a_start_that_waits_in_vain_for_a_session_names_it_and_does_not_end_with_0() {
+    let machine = Machine::new(&format!(
+        "{DEMO}\n[[domain.internet.interface]]\nname = \"up0\"\naddress = [\"203.0.113.2/30\"]\n\
+         [[domain.internet.neighbor]]\nname = \"transit\"\naddress = \"203.0.113.1\"\nasn = 64510\n"
+    ));
+    machine.line("ip link add up0 type veth peer name far0");
+    machine.line("ip link set far0 up");
+    let said = machine.rdsup("start --detach --wait");
+    assert_eq!(said.code(), Some(3), "{said}");
+    assert!(said.stderr.contains("internet") && said.stderr.contains("1 session not Established"), "{said}");
+    let status = machine.rdsup("status");
+    assert!(!status.stdout.contains("not Established after"), "that is over, and the session's state tells: {status}");
 }

@@ -142,11 +142,13 @@ fn neighbor(session: &Session) -> String {
     }
     for family in &session.families {
         let limit = family.limit.map(|limit| format!(" of at most {limit}")).unwrap_or_default();
-        let counts = format!("{} in{limit}, {} filtered, {} out", family.imported, family.filtered, family.exported);
+        let filtered = family.filtered.map(|filtered| format!("{filtered} filtered, ")).unwrap_or_default();
+        let counts = format!("{} in{limit}, {filtered}{} out", family.imported, family.exported);
         let up = if family.up { counts } else { styled(Health::Doubtful.style(), "down") };
         lines.push(format!("  {:9}  {up}", family.family.as_str()));
     }
-    if let Some(error) = &session.last_error {
+    // What a session that is up once suffered is history, and nobody says when that was.
+    if let Some(error) = session.last_error.as_ref().filter(|_| !session.is_established()) {
         lines.push(format!("  last error {}", output::harmless(error)));
     }
     lines.push(String::new());

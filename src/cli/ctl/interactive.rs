@@ -23,12 +23,13 @@ const VTYSH_CONF: &str = "! Made by rdsup ctl.\nno service integrated-vtysh-conf
 /// One command, or several as one text.
 type One<'a> = &'a dyn Fn(&str) -> Result<Exit, Failure>;
 
-/// What is typed, or what comes. BIRD is asked line by line. FRR has a shell of its own, and in what comes by standard input
-/// each line may depend on those before it.
+/// What is typed, or what comes by standard input, in which each line may depend on those before it. FRR has a shell of its own.
 pub(super) fn run(layout: &Layout, name: &str, domain: Option<&DomainName>, one: One<'_>) -> Result<Exit, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return script(one);
+    }
     let frr = domain.filter(|domain| kind_of(layout, domain) == Some(DaemonKind::Frr));
     match frr {
-        Some(_) if !std::io::stdin().is_terminal() => script(one),
         Some(domain) if reaches_vty(layout, domain)? => vtysh(layout, domain),
         _ => shell(name, one),
     }
@@ -94,15 +95,12 @@ fn script(one: One<'_>) -> Result<Exit, Failure> {
     if text.trim().is_empty() { Ok(Exit::Done) } else { one(&text) }
 }
 
-/// Reads commands until the input ends. A command that fails does not end it.
+/// Reads commands from the terminal until that ends. A command that fails does not end it.
 fn shell(name: &str, one: One<'_>) -> Result<Exit, Failure> {
-    let terminal = std::io::stdin().is_terminal();
     let mut exit = Exit::Done;
     let mut lines = std::io::stdin().lock().lines();
     loop {
-        if terminal {
-            output::print(&format!("{name}> "))?;
-        }
+        output::print(&format!("{name}> "))?;
         let Some(line) = lines.next() else { break };
         let line = line.map_err(|error| Failure::new(format!("cannot read: {error}")))?;
         match line.trim() {
@@ -118,8 +116,6 @@ fn shell(name: &str, one: One<'_>) -> Result<Exit, Failure> {
             },
         }
     }
-    if terminal {
-        output::print("\n")?;
-    }
+    output::print("\n")?;
     Ok(exit)
 }

@@ -35,7 +35,7 @@ pub(super) fn sessions(reply: &Reply, peers: &Peers) -> Vec<Session> {
     for session in &mut sessions {
         for family in &session.families {
             session.imported = session.imported.saturating_add(family.imported);
-            session.filtered = session.filtered.saturating_add(family.filtered);
+            session.filtered = session.filtered.zip(family.filtered).map(|(one, other)| one.saturating_add(other));
             session.exported = session.exported.saturating_add(family.exported);
         }
     }
@@ -101,7 +101,7 @@ fn headline(text: &str, peers: &Peers) -> Option<Session> {
         state: if up == "down" { "Down".to_owned() } else { up.to_owned() },
         since: since(&rest),
         imported: 0,
-        filtered: 0,
+        filtered: Some(0),
         exported: 0,
         families: Vec::new(),
         last_error: None,
@@ -138,7 +138,8 @@ pub(super) fn since(words: &[&str]) -> Option<Timestamp> {
 fn detail(session: &mut Session, text: &str) {
     if let Some(channel) = text.strip_prefix("Channel ") {
         let family = if channel.starts_with("ipv6") { Family::Ipv6 } else { Family::Ipv4 };
-        session.families.push(FamilyCounts { family, up: false, imported: 0, filtered: 0, exported: 0, limit: None });
+        let none_yet = FamilyCounts { family, up: false, imported: 0, filtered: Some(0), exported: 0, limit: None };
+        session.families.push(none_yet);
         return;
     }
     match (text, session.route_refresh) {
@@ -171,7 +172,7 @@ fn detail(session: &mut Session, text: &str) {
             for part in value.split(", ") {
                 match part.split_once(' ') {
                     Some((count, "imported")) => family.imported = count.parse().unwrap_or(0),
-                    Some((count, "filtered")) => family.filtered = count.parse().unwrap_or(0),
+                    Some((count, "filtered")) => family.filtered = Some(count.parse().unwrap_or(0)),
                     Some((count, "exported")) => family.exported = count.parse().unwrap_or(0),
                     _ => {}
                 }
@@ -181,7 +182,7 @@ fn detail(session: &mut Session, text: &str) {
         // of routes says nothing of it.
         ("Import updates", Some(family)) => {
             let filtered = value.split_whitespace().nth(2).and_then(|count| count.parse().ok());
-            family.filtered = family.filtered.max(filtered.unwrap_or(0));
+            family.filtered = family.filtered.max(filtered);
         }
         ("Import limit" | "Receive limit", Some(family)) => {
             family.limit = value.split_whitespace().next().and_then(|count| count.parse().ok());

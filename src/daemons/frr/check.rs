@@ -4,17 +4,24 @@
 //! length, a neighbor that nobody declared, or options that exclude each other. bgpd's exit code says nothing, its words do. `-S`
 //! leaves it the user that it is, so that it can read its standard input, and `-p 0` keeps it from listening on port 179 in
 //! whatever namespace this is. zebra and bfdd have no such way, so of their configurations `vtysh -C` is asked.
+//!
+//! A bgpd that only reads makes `/run/frr` all the same, a directory in `/var/tmp`, and the files that the configuration names
+//! for logs and dumps. So it sees a machine that it cannot write to, and `/dev/null` in place of those files.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{CheckError, DaemonError, LONGEST_COMMAND};
+use nix::sched::CloneFlags;
+
+use super::super::{CheckError, DaemonError, LONGEST_COMMAND, Rejected};
 use super::SCRATCH;
 use super::installation::{Installation, Unusable, lacks_module, vtysh};
 use super::programs::{LOAD_RPKI, asks_caches};
 use crate::model::Program;
-use crate::sys::privilege;
-use crate::sys::process::{MountPlan, Spawn};
+use crate::sys::process::{Captured, MountPlan, Spawn};
+use crate::sys::{SysError, privilege};
 
 /// How long a check may take. Prefix lists take quadratic time in FRR: 1000 entries of one name with `le` take 22 s.
 const WITHIN: Duration = Duration::from_mins(2);
@@ -22,38 +29,75 @@ const WITHIN: Duration = Duration::from_mins(2);
 pub(super) const DRY_RUN: [&str; 7] = ["-C", "-S", "-p", "0", "-P", "0", "-f"];
 const OF_VTYSH: [&str; 2] = ["-C", "-f"];
 
-/// Finds the first complaint in what a checker says.
-type Complaint = fn(&str) -> Option<CheckError>;
+/// Finds the complaints in what a checker says of a text.
+type Complaints = fn(&str, &str) -> Vec<CheckError>;
 
 pub(super) async fn check(installation: &Installation, program: Program, text: &str) -> Result<(), DaemonError> {
     if let Some(error) = too_long(text) {
         return Err(error.into());
     }
-    let (program, arguments, modules, first_error): (PathBuf, &[&str], &[&str], Complaint) = match program {
+    let (program, arguments, modules, complaints): (PathBuf, &[&str], &[&str], Complaints) = match program {
         Program::Bfdd if !installation.home.join(program.as_str()).exists() => {
             return Err(Unusable::NoBfdd(installation.home.clone()).into());
         }
-        Program::Zebra | Program::Bfdd => (vtysh()?, &OF_VTYSH, &[], first_of_vtysh),
+        Program::Zebra | Program::Bfdd => (vtysh()?, &OF_VTYSH, &[], errors_of_vtysh),
         Program::Bird | Program::Bgpd => {
-            (installation.home.join("bgpd"), &DRY_RUN, if asks_caches(text) { &LOAD_RPKI } else { &[] }, first_error)
+            (installation.home.join("bgpd"), &DRY_RUN, if asks_caches(text) { &LOAD_RPKI } else { &[] }, errors_of_bgpd)
         }
     };
-    let failed = |words: String| DaemonError::Run { program: program.clone(), words };
-    let mut checker = Spawn::new(&program).args(modules).args(arguments).arg("/dev/stdin").stdin(text);
-    // It makes a directory for itself in /var/tmp and leaves it there.
-    if privilege::require().is_ok() {
-        checker = checker.mounts(MountPlan::scratch(SCRATCH).map_err(|error| failed(error.to_string()))?);
-    }
-    let captured = checker.run_captured(WITHIN).await.map_err(|error| failed(error.to_string()))?;
+    let read = into_nothing(text);
+    let checker = || Spawn::new(&program).args(modules).args(arguments).arg("/dev/stdin").stdin(read.as_bytes());
+    let failed = |error: SysError| DaemonError::Run { program: program.clone(), words: error.to_string() };
+    let captured = run_dry(checker, WITHIN).await.map_err(failed)?;
     let said = format!("{}{}", captured.stderr, captured.stdout);
     if let Some(lacking) = lacks_module(&said) {
         return Err(lacking.into());
     }
-    match first_error(&said) {
-        Some(error) => Err(error.into()),
+    match Rejected::new(complaints(&said, text)) {
+        Some(rejected) => Err(rejected.into()),
         None if captured.success() => Ok(()),
         None => Err(DaemonError::Run { program, words: captured.words() }),
     }
+}
+
+/// Runs a program that is to change nothing: whatever it reads, it can write to a directory that goes with it, and to no other.
+/// An ordinary user needs a user namespace for that, and where there is none the program is run as it is.
+pub(super) async fn run_dry(program: impl Fn() -> Spawn, within: Duration) -> Result<Captured, SysError> {
+    let mounts = MountPlan::read_only(SCRATCH).map_err(|error| SysError::io("plan mounts", error))?;
+    if privilege::require().is_ok() {
+        return program().mounts(mounts).run_captured(within).await;
+    }
+    let unshared = program().mounts(mounts).unshare(CloneFlags::CLONE_NEWUSER).run_captured(within).await;
+    match unshared {
+        Err(error) if matches!(error.errno(), Some(libc::EPERM | libc::EACCES | libc::ENOSPC)) => {
+            program().run_captured(within).await
+        }
+        done => done,
+    }
+}
+
+/// The text with `/dev/null` in place of each file that bgpd would open at once. FRR takes no abbreviation from a file.
+fn into_nothing(text: &str) -> Cow<'_, str> {
+    /// How many words there are before the name of the file.
+    fn before_file(line: &str) -> Option<usize> {
+        let mut words = line.split_whitespace();
+        match (words.next()?, words.next()?) {
+            ("log", "file" | "filtered-file") => Some(2),
+            ("dump", "bgp") => Some(3),
+            _ => None,
+        }
+    }
+    if !text.lines().any(|line| before_file(line).is_some()) {
+        return Cow::Borrowed(text);
+    }
+    let replaced = |line: &str| match before_file(line) {
+        Some(at) => {
+            let words = line.split_whitespace().enumerate();
+            words.map(|(number, word)| if number == at { "/dev/null" } else { word }).collect::<Vec<_>>().join(" ")
+        }
+        None => line.to_owned(),
+    };
+    Cow::Owned(text.lines().map(|line| replaced(line) + "\n").collect())
 }
 
 /// A line that no vty takes could be read at a start and never be changed after it.
@@ -67,44 +111,56 @@ fn number(at: usize) -> u32 {
     u32::try_from(at + 1).unwrap_or(u32::MAX)
 }
 
-/// The first line that bgpd complains of.
+/// The lines that bgpd complains of.
 ///
 /// The log has `… Command returned Warning Config Failed on config line 10:  neighbor 10.0.0.1 x`. Apart from it, and in no order
 /// with it, stand reasons such as `% Specify remote-as or peer-group commands first`.
-fn first_error(said: &str) -> Option<CheckError> {
+fn errors_of_bgpd(said: &str, text: &str) -> Vec<CheckError> {
     let complaint = |line: &str| {
         let (before, after) = line.split_once(" on config line ")?;
-        let (number, text) = after.split_once(':')?;
+        let number: u32 = after.split_once(':')?.0.trim().parse().ok()?;
         // What stands before is a time, `BGP:` and identifiers in brackets.
-        let cause = before.rsplit(']').next().unwrap_or(before).trim();
-        let cause = if cause.starts_with("No such command") { "no such command" } else { "refused" };
-        Some((number.trim().parse::<u32>().ok()?, cause, text.trim().to_owned()))
+        Some((number, before.rsplit(']').next().unwrap_or(before).trim().starts_with("No such command")))
     };
-    let complaints: Vec<_> = said.lines().filter_map(complaint).collect();
+    let complaints: BTreeMap<u32, bool> = said.lines().filter_map(complaint).collect();
     let reasons = said.lines().filter(|line| line.starts_with("% ")).chain(described(said));
     let reasons: Vec<&str> = reasons.map(|line| line.trim_start_matches("% ").trim()).collect();
-    let Some((line, cause, text)) = complaints.into_iter().min_by_key(|(line, ..)| *line) else {
+    if complaints.is_empty() {
         // What is applied and then fails has no line: `set local-preference 99999999999`.
-        let message = said.lines().find_map(|line| line.split_once("error processing configuration change: "))?.1;
-        let message = message.rsplit("message: ").next().unwrap_or(message);
-        return Some(CheckError { line: 0, column: 0, message: message.trim_start_matches("% ").to_owned() });
-    };
-    let reason = if reasons.is_empty() || cause == "no such command" {
-        String::new()
+        let message = said.lines().find_map(|line| line.split_once("error processing configuration change: "));
+        let message = message.map(|(_, message)| message.rsplit("message: ").next().unwrap_or(message));
+        let error = |message: &str| CheckError { line: 0, column: 0, message: message.to_owned() };
+        return message.map(|message| error(message.trim_start_matches("% "))).into_iter().collect();
+    }
+    // Whose they are is known where there is one for each.
+    let refused = complaints.values().filter(|is_unknown| !**is_unknown).count();
+    let mut reasons: VecDeque<String> = if refused == reasons.len() {
+        reasons.into_iter().map(str::to_owned).collect()
     } else {
-        format!(" ({})", reasons.join("; "))
+        Some(reasons.join("; ")).filter(|all| !all.is_empty()).into_iter().collect()
     };
-    Some(CheckError { line, column: 0, message: format!("{cause}: {}{reason}", redacted(&text)) })
+    let error = |(line, is_unknown): (u32, bool)| {
+        let typed = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?));
+        let typed = redacted(typed.unwrap_or_default().trim());
+        // Of a word that is wrong FRR says the same as of a number that is out of range.
+        let message = match if is_unknown { None } else { reasons.pop_front() } {
+            _ if is_unknown => format!("not known, or not accepted: {typed}"),
+            Some(reason) => format!("refused: {typed} ({reason})"),
+            None => format!("refused: {typed}"),
+        };
+        CheckError { line, column: 0, message }
+    };
+    complaints.into_iter().map(error).collect()
 }
 
-/// The first line that vtysh complains of: `line 2: % Unknown command[4]: bogus line`.
-fn first_of_vtysh(said: &str) -> Option<CheckError> {
+/// The lines that vtysh complains of: `line 2: % Unknown command[4]: bogus line`.
+fn errors_of_vtysh(said: &str, _: &str) -> Vec<CheckError> {
     let complaint = |line: &str| {
         let (number, words) = line.strip_prefix("line ")?.split_once(": % ")?;
         let message = words.split_whitespace().collect::<Vec<_>>().join(" ");
         Some(CheckError { line: number.parse().ok()?, column: 0, message })
     };
-    said.lines().find_map(complaint)
+    said.lines().filter_map(complaint).collect()
 }
 
 fn described(said: &str) -> impl Iterator<Item = &str> {
@@ -124,40 +180,62 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_that_bgpd_complains_of_is_told_with_its_reason() {
-        let said = "% Specify remote-as or peer-group commands first\n\
-            2026/11/26 01:13:28 BGP: [SHWNK-NWT5S][EC 100663304] Command returned Warning Config Failed on config line 14:  neighbor 10.0.0.9 description x\n";
-        let error = first_error(said).expect("it is one");
-        assert_eq!(error.line, 14);
-        let words = "refused: neighbor 10.0.0.9 description x (Specify remote-as or peer-group commands first)";
-        assert_eq!(error.message, words);
-        let said = "2026/11/26 01:13:57 BGP: [SHWNK-NWT5S][EC 100663304] No such command on config line 7: bfd\n\
-            2026/11/26 01:13:57 BGP: [SHWNK-NWT5S][EC 100663304] No such command on config line 6:  ip address x\n";
-        let error = first_error(said).expect("it is one");
-        assert_eq!((error.line, error.message.as_str()), (6, "no such command: ip address x"));
-        assert_eq!(first_error("2026/11/26 01:13:57 BGP: [X] something harmless\n"), None);
+    fn every_line_that_bgpd_complains_of_is_told_as_it_was_typed_and_with_its_reason() {
+        let told = |said: &str, text: &str| -> Vec<(u32, String)> {
+            errors_of_bgpd(said, text).into_iter().map(|error| (error.line, error.message)).collect()
+        };
+        let failed = |line: u32| {
+            format!(
+                "2026/11/26 01:13:28 BGP: [SHWNK-NWT5S][EC 100663304] Command returned Warning Config Failed on config line {line}: x\n"
+            )
+        };
+        let unknown = |line: u32| {
+            format!("2026/11/26 01:13:57 BGP: [SHWNK-NWT5S][EC 100663304] No such command on config line {line}: x\n")
+        };
+        let text = "a\n  neighbor 10.0.0.9 description x\nlog file /y\n neighbor 10.0.0.1 password hunter2\n";
+        let said = format!("% Specify remote-as first\n{}{}", unknown(3), failed(2));
+        let first = (2, "refused: neighbor 10.0.0.9 description x (Specify remote-as first)".to_owned());
+        assert_eq!(told(&said, text), [first.clone(), (3, "not known, or not accepted: log file /y".to_owned())]);
+        let said = format!("% Specify remote-as first\n% Other\n{}{}", failed(2), failed(1));
+        assert_eq!(
+            told(&said, text),
+            [
+                (1, "refused: a (Specify remote-as first)".to_owned()),
+                (2, first.1.replace("Specify remote-as first", "Other"))
+            ]
+        );
+        let said = format!("% One\n% Two\n{}", failed(1));
+        assert_eq!(told(&said, text), [(1, "refused: a (One; Two)".to_owned())]);
+        assert_eq!(told(&failed(4), text), [(4, "refused: neighbor 10.0.0.1 password".to_owned())]);
+        assert_eq!(told("2026/11/26 01:13:57 BGP: [X] something harmless\n", text), []);
     }
 
     #[test]
     fn what_fails_without_a_line_is_an_error_too() {
         let said = "2026/11/26 BGP: [V][EC 1] error processing configuration change: error [internal inconsistency] event [apply] \
             xpath [/x] message: % [BGP] Argument form is unsupported or malformed.\n";
-        let error = first_error(said).expect("it is one");
-        assert_eq!((error.line, error.message.as_str()), (0, "[BGP] Argument form is unsupported or malformed."));
+        let errors = errors_of_bgpd(said, "");
+        let message = "[BGP] Argument form is unsupported or malformed.".to_owned();
+        assert_eq!(errors, [CheckError { line: 0, column: 0, message }]);
     }
 
     #[test]
-    fn the_first_line_that_vtysh_complains_of_is_told() {
+    fn every_line_that_vtysh_complains_of_is_told() {
         let said = "line 2: % Unknown command[4]: bogus line\nline 4: % Unknown command[59]:  set src 300.0.0.1\n";
-        let error = first_of_vtysh(said).expect("it is one");
-        assert_eq!((error.line, error.message.as_str()), (2, "Unknown command[4]: bogus line"));
-        assert_eq!(first_of_vtysh(""), None);
+        let errors = errors_of_vtysh(said, "");
+        let told: Vec<_> = errors.iter().map(|error| (error.line, error.message.as_str())).collect();
+        assert_eq!(told, [(2, "Unknown command[4]: bogus line"), (4, "Unknown command[59]: set src 300.0.0.1")]);
+        assert_eq!(errors_of_vtysh("", ""), []);
     }
 
     #[test]
-    fn no_password_gets_into_an_error() {
-        let said = "BGP: [S] No such command on config line 3:  neighbor 10.0.0.1 password hunter2\n";
-        assert!(!first_error(said).expect("it is one").message.contains("hunter2"));
+    fn nothing_is_written_to_a_file_that_a_configuration_names() {
+        let text = "log file /var/log/x debugging\n dump bgp routes-mrt /srv/%H 5m\nlog filtered-file a\nlog file\n\
+            router bgp 1\n  neighbor x description log file y\n";
+        let wanted = "log file /dev/null debugging\ndump bgp routes-mrt /dev/null 5m\nlog filtered-file /dev/null\n\
+            log file\nrouter bgp 1\n  neighbor x description log file y\n";
+        assert_eq!(into_nothing(text), wanted);
+        assert!(matches!(into_nothing("router bgp 1"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -12,10 +12,10 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, Group, User, access, getgrouplist};
 
 use super::super::{DaemonError, said};
-use super::check::DRY_RUN;
+use super::check::{DRY_RUN, run_dry};
 use super::programs::LOAD_RPKI;
-use crate::sys::files;
-use crate::sys::process::{self, Spawn};
+use crate::sys::process::{self, Captured, Spawn};
+use crate::sys::{SysError, files};
 
 /// Where FRR's daemons may be, its own directories first.
 ///
@@ -57,6 +57,14 @@ pub enum Unusable {
     /// There is none.
     #[error("FRR is not installed: zebra and bgpd are in none of {}", DIRECTORIES.join(", "))]
     Missing,
+    /// One of its two programs is missing, and there is a directory of its own with the other.
+    #[error("FRR in {} lacks {program}", home.display())]
+    Incomplete {
+        /// The directory.
+        home: PathBuf,
+        /// The program that is missing, or cannot be run.
+        program: &'static str,
+    },
     /// A program of that name is not FRR's.
     #[error("{} is not FRR's: it says {said:?}", program.display())]
     Foreign {
@@ -126,7 +134,9 @@ impl Unusable {
             Self::Foreign { .. } => "remove that program, or apt install frr",
             Self::TooOld { .. } => "apt install frr from a newer release, or set daemon = \"bird\" in the domain",
             Self::TooNew { .. } => "install FRR 8.4 to 9.1, or set daemon = \"bird\" in the domain",
-            Self::TwoVersions { .. } | Self::NoBfdd(_) | Self::NoVtysh => "apt install --reinstall frr",
+            Self::Incomplete { .. } | Self::TwoVersions { .. } | Self::NoBfdd(_) | Self::NoVtysh => {
+                "apt install --reinstall frr"
+            }
             Self::NoUser | Self::NoGroup(_) => "apt install --reinstall frr, which makes the user frr and its groups",
             Self::NotMapped(_) => "rdsup lab FILE, which gives FRR what it needs; or run it as root of the machine",
             Self::NotInGroup => "usermod -a -G frrvty frr",
@@ -155,12 +165,23 @@ pub(super) async fn usable() -> Result<Installation, DaemonError> {
 
 /// The directory that has both programs.
 pub(super) fn home() -> Result<PathBuf, Unusable> {
-    first_whole(DIRECTORIES.iter().map(PathBuf::from)).ok_or(Unusable::Missing)
+    first_whole(&DIRECTORIES.map(PathBuf::from))
 }
 
-fn first_whole(mut directories: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+fn first_whole(directories: &[PathBuf]) -> Result<PathBuf, Unusable> {
     let is_program = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
-    directories.find(|directory| ["zebra", "bgpd"].iter().all(|name| is_program(&directory.join(name))))
+    let missing =
+        |home: &Path| ["zebra", "bgpd"].into_iter().filter(|name| !is_program(&home.join(name))).collect::<Vec<_>>();
+    if let Some(home) = directories.iter().find(|home| missing(home).is_empty()) {
+        return Ok(home.clone());
+    }
+    // Nobody else has a zebra; a bgpd may be OpenBGPD's, except where everything is FRR's.
+    let is_frrs = |home: &Path| home.ends_with("frr") || is_program(&home.join("zebra"));
+    let incomplete = directories.iter().filter(|home| is_frrs(home)).find_map(|home| match missing(home).as_slice() {
+        [program] => Some(Unusable::Incomplete { home: home.clone(), program }),
+        _ => None,
+    });
+    Err(incomplete.unwrap_or(Unusable::Missing))
 }
 
 /// Whom the daemons become: user and group, by number. They look the same up themselves, and end where something is missing.
@@ -188,7 +209,8 @@ impl Installation {
     /// Whether bgpd can ask RPKI caches, which takes a module that may be in a package of its own.
     pub async fn has_rpki(&self) -> Result<(), DaemonError> {
         let program = self.home.join("bgpd");
-        let said = run(&program, &[&LOAD_RPKI[..], &DRY_RUN, &["/dev/null"]].concat()).await?;
+        let asked = || Spawn::new(&program).args(LOAD_RPKI).args(DRY_RUN).arg("/dev/null");
+        let said = words_of(&program, run_dry(asked, WITHIN).await)?;
         lacks_module(&said).map_or(Ok(()), |lacking| Err(lacking.into()))
     }
 }
@@ -239,7 +261,11 @@ fn judge(program: &Path, said: &str) -> Result<String, Unusable> {
 }
 
 async fn run(program: &Path, args: &[&str]) -> Result<String, DaemonError> {
-    match Spawn::new(program).args(args).run_captured(WITHIN).await {
+    words_of(program, Spawn::new(program).args(args).run_captured(WITHIN).await)
+}
+
+fn words_of(program: &Path, ran: Result<Captured, SysError>) -> Result<String, DaemonError> {
+    match ran {
         Ok(captured) => Ok(format!("{}{}", captured.stdout, captured.stderr)),
         Err(error) => Err(DaemonError::Run { program: program.to_owned(), words: error.to_string() }),
     }
@@ -362,9 +388,16 @@ mod tests {
         let other = stand_ins(&[("bgpd", "OpenBGPD 7.7")]);
         let whole = stand_ins(&[("zebra", "zebra version 9.1"), ("bgpd", "bgpd version 9.1")]);
         let both = [other.path(), whole.path()].map(Path::to_owned);
-        assert_eq!(first_whole(both.into_iter()).as_deref(), Some(whole.path()));
+        assert_eq!(first_whole(&both).as_deref(), Ok(whole.path()));
+        assert_eq!(first_whole(&both[..1]), Err(Unusable::Missing));
         fs::set_permissions(whole.path().join("zebra"), fs::Permissions::from_mode(0o644)).expect("it is ours");
-        assert_eq!(first_whole([whole.path().to_owned()].into_iter()), None);
+        let error = first_whole(&[whole.path().to_owned(), other.path().to_owned()]);
+        assert_eq!(error, Err(Unusable::Missing), "what is left may be another's");
+        let own = whole.path().join("frr");
+        fs::create_dir(&own).expect("it is ours");
+        fs::rename(whole.path().join("bgpd"), own.join("bgpd")).expect("both are ours");
+        let error = first_whole(std::slice::from_ref(&own)).expect_err("it is not whole");
+        assert_eq!(error.to_string(), format!("FRR in {} lacks zebra", own.display()));
     }
 
     #[tokio::test]

@@ -34,6 +34,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// hold up what is new for longer. For what those send that came it waits until they say that this was all; of one that says
 /// nothing of the kind the next keepalive counts, which may take 30 s, so it waits for 20 s at most.
 const AWAIT_NEIGHBORS: &str = "bgp update-delay 20 5";
+/// In a table with more routes than that nobody counts what is refused: status is asked often, and bgpd does nothing else meanwhile.
+const LARGEST_COUNTED: u64 = 100_000;
 /// Where FRR's daemons put what they say before they die, each in a directory that one which is killed leaves behind. The same
 /// goes to their log, so each has a place of its own that goes with it.
 const SCRATCH: &str = "/var/tmp";
@@ -148,7 +150,15 @@ impl RoutingDaemon for Frr {
     }
 
     fn sessions<'a>(&'a self, socket: &'a Path, peers: &'a Peers) -> BoxFuture<'a, Result<Vec<Session>, DaemonError>> {
-        async move { sessions(&mut Client::connect(socket, PATIENCE).await?, peers).await }.boxed()
+        async move { counted_sessions(&mut Client::connect(socket, PATIENCE).await?, peers).await }.boxed()
+    }
+
+    fn absent(&self, read: &str, there: &[Session], peers: &Peers) -> Vec<Session> {
+        show::absent(read, there, peers)
+    }
+
+    fn without(&self, read: &str, absent: &[Session]) -> String {
+        crate::plan::frr::without(read, &absent.iter().map(|session| session.protocol.as_str()).collect())
     }
 
     fn ask<'a>(
@@ -176,14 +186,42 @@ impl RoutingDaemon for Frr {
     }
 }
 
+/// The sessions, with how many routes each refuses where bgpd keeps those. To count them it walks its table, once for each
+/// family of such a session.
+async fn counted_sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Session>, DaemonError> {
+    let (mut sessions, answer) = answered_sessions(bgpd, peers).await?;
+    if sessions.iter().map(|session| session.imported).sum::<u64>() > LARGEST_COUNTED {
+        return Ok(sessions);
+    }
+    let keeping = show::keeping_refused(&answer);
+    if !keeping.is_empty() {
+        // It only looks, and yet FRR has it among the commands of those who may do everything.
+        bgpd.enable().await?;
+    }
+    for (key, family) in keeping {
+        let reply =
+            bgpd.ask(&format!("show bgp {} unicast neighbors {key} prefix-counts json", family.as_str())).await?;
+        show::note_filtered(&mut sessions, &key, family, show::filtered(&reply.text));
+    }
+    Ok(sessions)
+}
+
 async fn sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Session>, DaemonError> {
+    Ok(answered_sessions(bgpd, peers).await?.0)
+}
+
+/// The sessions, and bgpd's own answer.
+async fn answered_sessions(bgpd: &mut Client, peers: &Peers) -> Result<(Vec<Session>, String), DaemonError> {
     let mut now = second_in_progress();
     loop {
         let reply = bgpd.ask("show bgp neighbors json").await?;
         // Whether bgpd answered before or after a second was over cannot be told.
         let asked = std::mem::replace(&mut now, second_in_progress());
         if asked == now {
-            return show::sessions(&reply.text, peers, now).ok_or_else(|| DaemonError::Refused(reply.words()));
+            return match show::sessions(&reply.text, peers, now) {
+                Some(sessions) => Ok((sessions, reply.text)),
+                None => Err(DaemonError::Refused(reply.words())),
+            };
         }
     }
 }

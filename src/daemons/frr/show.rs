@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 
 use super::super::{FamilyCounts, Peers, Session};
 use crate::model::{Asn, Family};
+use crate::plan::{self, frr::Configuration};
+
+/// The state of a session that a daemon was given and does not have.
+const MISSING: &str = "Missing";
 
 /// The sessions of an answer to `show bgp neighbors json` that was given at `now`, in FRR's order; `None` if it is none.
 pub(super) fn sessions(text: &str, peers: &Peers, now: i64) -> Option<Vec<Session>> {
@@ -62,7 +66,7 @@ fn session(key: &str, it: &Map<String, Value>, peers: &Peers, now: i64) -> Sessi
         state: state.to_owned(),
         since: since.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         imported: families.iter().map(|family| family.imported).sum(),
-        filtered: families.iter().map(|family| family.filtered).sum(),
+        filtered: None,
         exported: families.iter().map(|family| family.exported).sum(),
         families,
         last_error: last_error(it),
@@ -76,11 +80,30 @@ fn session(key: &str, it: &Map<String, Value>, peers: &Peers, now: i64) -> Sessi
     }
 }
 
+/// The sessions of a configuration that are not among those that there are.
+pub(super) fn absent(read: &str, there: &[Session], peers: &Peers) -> Vec<Session> {
+    let read = Configuration::read(read);
+    let is_there = |key: &str| {
+        let address = key.parse::<IpAddr>().ok();
+        there.iter().any(|session| session.protocol == key || address.is_some() && session.address == address)
+    };
+    let gone = plan::frr::sessions(&read).into_iter().filter(|(key, _)| !is_there(key));
+    gone.map(|(key, lines)| {
+        let value =
+            |what: &str| lines.iter().find_map(|line| line.text.strip_prefix(&format!("neighbor {key} {what} ")));
+        let mut it = Map::new();
+        it.extend(value("description").map(|words| ("nbrDesc".to_owned(), words.into())));
+        it.extend(value("remote-as").and_then(|asn| Some(("remoteAs".to_owned(), asn.parse::<u32>().ok()?.into()))));
+        Session { state: MISSING.to_owned(), ..session(key, &it, peers, 0) }
+    })
+    .collect()
+}
+
 fn asn(number: u64) -> Option<Asn> {
     u32::try_from(number).ok().map(Asn)
 }
 
-/// What a session carries in a family that it is configured for. FRR keeps no count of what a filter refused.
+/// What a session carries in a family that it is configured for. What a filter refused is not in this answer: see [`filtered`].
 fn counts(it: &Map<String, Value>, family: Family, established: bool) -> Option<FamilyCounts> {
     let info = it.get("addressFamilyInfo")?.get(word(family))?;
     let number = |name: &str| info.get(name).and_then(Value::as_u64);
@@ -91,10 +114,45 @@ fn counts(it: &Map<String, Value>, family: Family, established: bool) -> Option<
         family,
         up: established && agreed == Some(true),
         imported: number("acceptedPrefixCounter").unwrap_or(0),
-        filtered: 0,
+        filtered: None,
         exported: number("sentPrefixCounter").unwrap_or(0),
         limit: number("prefixAllowedMax"),
     })
+}
+
+/// Of an answer to `show bgp neighbors json`, the sessions that are Established and keep what their filters refuse
+/// (`soft-reconfiguration inbound`), by FRR's name, each for its family.
+pub(super) fn keeping_refused(text: &str) -> Vec<(String, Family)> {
+    let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let established = all.iter().filter(|(_, it)| it.get("bgpState").and_then(Value::as_str) == Some("Established"));
+    let keeps = |it: &Value, family: Family| {
+        let info = it.get("addressFamilyInfo")?.get(word(family))?;
+        info.get("inboundSoftConfigPermit")?.as_bool()
+    };
+    established
+        .flat_map(|(key, it)| {
+            let families = Family::ALL.into_iter().filter(|family| keeps(it, *family) == Some(true));
+            families.map(|family| (key.clone(), family)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// How many routes are refused of those that an answer to `… neighbors NAME prefix-counts json` speaks of; `None` if it is none.
+pub(super) fn filtered(text: &str) -> Option<u64> {
+    let answer: Value = serde_json::from_str(text).ok()?;
+    let received = answer.get("ribTableWalkCounters")?.get("Adj-in")?.as_u64()?;
+    Some(received.saturating_sub(answer.get("pfxCounter")?.as_u64()?))
+}
+
+/// Notes how many routes a session refuses in a family.
+pub(super) fn note_filtered(sessions: &mut [Session], key: &str, family: Family, filtered: Option<u64>) {
+    let Some(session) = sessions.iter_mut().find(|session| session.protocol == key) else { return };
+    for counts in session.families.iter_mut().filter(|counts| counts.family == family) {
+        counts.filtered = filtered;
+    }
+    let mut carried = session.families.iter().filter(|counts| counts.up).peekable();
+    let known = carried.peek().is_some();
+    session.filtered = carried.map(|counts| counts.filtered).sum::<Option<u64>>().filter(|_| known);
 }
 
 /// Why it last went down, or what it waits for.

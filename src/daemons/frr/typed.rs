@@ -21,6 +21,8 @@ use crate::model::Program;
 /// How long a line of several may take: one may end a batch of thousands.
 const LINE_WITHIN: Duration = Duration::from_secs(50);
 const DENIED: &str = "Access denied";
+const NO_SUCH_ROUTES: &str = "FRR would take this for `show route-map`; understood are `show route` and `show route PREFIX`, and of \
+    FRR's own `show ip route`, `show ipv6 route` and `show route-map`";
 
 /// One command.
 pub(super) async fn one(sockets: &Sockets, command: &str, access: Access) -> Result<Answer, DaemonError> {
@@ -86,6 +88,9 @@ impl Typing for Vtys<'_> {
                 Some(program) => (Some(program), command),
                 None => named(command),
             };
+            if self.configured.is_none() && means_route_map(command) {
+                return Ok((NO_SUCH_ROUTES.to_owned(), true));
+            }
             let mut reply = self.send(only.unwrap_or(Program::Bgpd), command).await?;
             let others: &[Program] = if only.is_some() { &[] } else { &[Program::Zebra, Program::Bfdd] };
             for other in others {
@@ -122,6 +127,12 @@ fn named(command: &str) -> (Option<Program>, &str) {
         Some(("bfdd", rest)) => (Some(Program::Bfdd), rest.trim_start()),
         _ => (None, command),
     }
+}
+
+/// Whether what is left of the common command `show route`, when something follows that is not its own, is another one to FRR.
+fn means_route_map(command: &str) -> bool {
+    let mut words = command.split_whitespace();
+    words.next() == Some("show") && words.next() == Some("route")
 }
 
 /// FRR takes every word that is abbreviated, as long as it is clear.
@@ -174,6 +185,19 @@ mod tests {
         assert_eq!(named("bgpd show version"), (Some(Program::Bgpd), "show version"));
         assert_eq!(named("show zebra"), (None, "show zebra"));
         assert_eq!(named("zebra"), (None, "zebra"));
+    }
+
+    #[test]
+    fn what_is_no_question_for_routes_is_none_for_route_maps() {
+        for (command, means) in [
+            ("show route bogus", true),
+            ("show  route", true),
+            ("show route-map x", false),
+            ("show ip route", false),
+            ("show bgp route", false),
+        ] {
+            assert_eq!(means_route_map(command), means, "{command}");
+        }
     }
 
     #[test]

@@ -54,8 +54,11 @@ impl<'a> Search<'a> {
         };
         for session in &there {
             if leaves {
-                let words =
-                    if wanted.is_some() { "the domain no longer runs a routing daemon" } else { "the domain goes" };
+                let words = match wanted.map(|domain| domain.daemon.is_some()) {
+                    Some(true) => "the domain gets another routing daemon",
+                    Some(false) => "the domain no longer runs a routing daemon",
+                    None => "the domain goes",
+                };
                 self.note(name, session, Reason::surely(About::Domain, words));
             }
             for reason in self.carrier(name, seen, session, &lost, &steps) {

@@ -98,6 +98,8 @@ fn a_session_goes_with_what_carries_it() {
         of(&running(FILE), &silent),
         [format!("{HOSTILE}: hostile: the domain no longer runs a routing daemon")]
     );
+    let other = FILE.replace("asn = 65003", "daemon = \"frr\"\nasn = 65003");
+    assert_eq!(of(&running(FILE), &other), [format!("{HOSTILE}: hostile: the domain gets another routing daemon")]);
 }
 
 #[test]

@@ -269,7 +269,7 @@ fn destination(network: &Network, by: Crossing<'_>, receiver: &Domain, destinati
     let advice = add(&entry, "routes", !accept.routes.is_empty(), &table(network, sender, by));
     let words = match found {
         Some((pattern, _)) => format!("{pattern} never names an address of {} itself", receiver.name),
-        None => format!("{sender} asks for no way there"),
+        None => format!("{sender} asks for no way there by this file"),
     };
     clause.failing(Reason::Destination, words).advice(advice)
 }
@@ -338,7 +338,7 @@ pub(super) fn ends(network: &Network, domain: &Domain, destination: IpAddr, want
     let what = match place::ways(network, domain, destination).first() {
         Some(Way::Here) => here(network, domain, destination).0,
         Some(Way::Neighbor(neighbor)) => format!("{} sends it to neighbor {}", domain.name, neighbor.name),
-        _ => format!("{} has no way to {destination}", domain.name),
+        _ => format!("by this file {} has no way to {destination}", domain.name),
     };
     let words = format!("{what}: it does not come to {wanted}");
     Clause::new(About::End, &domain.name, domain.origin).words(words)

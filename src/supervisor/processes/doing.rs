@@ -148,7 +148,7 @@ impl Processes {
 
     /// Notes what it has read. That a daemon answers says nothing about that: one that was taken over may have read what
     /// lay there before.
-    pub(super) fn remember_config(&self, name: &DaemonName, text: &str) {
+    pub(in crate::supervisor) fn remember_config(&self, name: &DaemonName, text: &str) {
         if let Err(error) = self.machine.record_loaded_config(name, text) {
             tracing::warn!(domain = %name.domain, "cannot note what the daemon has read: {error}");
         }

@@ -1,6 +1,6 @@
 //! A domain's own view of the file system, as `ip netns exec` gives it.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -29,6 +29,8 @@ pub struct MountPlan {
 
 #[derive(Clone, Debug)]
 enum Mount {
+    /// Nothing that is there already can be written to.
+    ReadOnly,
     /// `/sys` of the network namespace that the process is in.
     Sysfs,
     /// One file or directory over another.
@@ -55,12 +57,12 @@ impl MountPlan {
         Ok(plan)
     }
 
-    /// An empty directory over another, for what a program leaves behind.
-    pub fn scratch(at: impl AsRef<Path>) -> io::Result<Self> {
-        Self::default().and_scratch(at)
+    /// For a program that is to change nothing: it can write to `scratch` alone, which is empty and goes when it ends.
+    pub fn read_only(scratch: impl AsRef<Path>) -> io::Result<Self> {
+        Self { mounts: vec![Mount::ReadOnly] }.and_scratch(scratch)
     }
 
-    /// The same beside everything else.
+    /// An empty directory over another, for what a program leaves behind.
     pub fn and_scratch(mut self, at: impl AsRef<Path>) -> io::Result<Self> {
         self.mounts.push(Mount::Scratch { at: c_string(at.as_ref())? });
         Ok(self)
@@ -121,6 +123,7 @@ impl Mount {
     fn apply(&self) -> io::Result<()> {
         let guard = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         match self {
+            Self::ReadOnly => read_only(c"/")?,
             Self::Sysfs => {
                 // Where the machine hides parts of /sys, a user namespace may not mount another: then the old one stays,
                 // which shows the host's interfaces but gives no access to them.
@@ -150,6 +153,23 @@ impl Mount {
         }
         Ok(())
     }
+}
+
+/// Makes a mount and all below it read-only. A remount would do so with one of them alone.
+fn read_only(at: &CStr) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: the path is a string with its NUL, and the kernel reads as many bytes of the attributes as it is told.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            at.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of_val(&attributes),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn c_string(path: &Path) -> io::Result<CString> {

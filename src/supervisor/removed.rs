@@ -1,0 +1,66 @@
+//! Sessions that somebody removed from a running daemon by a command. What a daemon has read is noted, and not what it was told by
+//! others since, so it is asked: whoever wants to know how things stand is told, and an apply brings them back. A repair
+//! does not, because whoever removed one may be at work.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use crate::daemons::{Peers, Session, of_kind};
+use crate::model::{DaemonKind, DaemonName, Domain, DomainName};
+use crate::plan::{Desired, Layout, Observed, ObservedDaemon};
+use crate::sys::Machine;
+
+/// How long daemons are waited for. Of one that does not answer it is believed that it has what it was given.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// The sessions that the daemon of a domain has read and does not have.
+pub fn absent(machine: &Machine, domain: &Domain, there: &[Session], peers: &Peers) -> Vec<Session> {
+    let Some((daemon, speaker)) = of_kind(domain.daemon).zip(domain.daemon.speaker()) else { return Vec::new() };
+    // One that reads all of its configuration again has what stands in it.
+    let read = (!daemon.reads_whole()).then(|| machine.loaded_config(&DaemonName::new(&domain.name, speaker)));
+    read.flatten().map_or_else(Vec::new, |read| daemon.absent(&read, there, peers))
+}
+
+/// What is said of one.
+pub fn words(session: &Session) -> String {
+    format!("session {} is missing: somebody removed it from the daemon; rdsup apply brings it back", session.name)
+}
+
+/// Has an observation say what daemons have of that which they have read. Answers with the texts that this changes.
+pub async fn correct(observed: &mut Observed, desired: &Desired, layout: &Layout) -> Vec<(DaemonName, String)> {
+    let wanted = |name: &DomainName, kind: DaemonKind| {
+        let daemon = desired.domains.get(name).and_then(|domain| domain.daemon.as_ref());
+        daemon.is_some_and(|daemon| daemon.kind == kind)
+    };
+    // Collected before they are joined: a lazy iterator of futures that borrow is too general for the compiler.
+    let mut asked = Vec::new();
+    for (name, domain) in &observed.domains {
+        if let ObservedDaemon::Running { kind, loaded, .. } = &domain.daemon
+            && wanted(name, *kind)
+            && let Some(speaker) = kind.speaker()
+            && let Some(read) = loaded.get(&speaker)
+        {
+            asked.push(had(DaemonName::new(name, speaker), *kind, read, layout));
+        }
+    }
+    let corrected: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+    for (name, text) in &corrected {
+        if let Some(domain) = observed.domains.get_mut(&name.domain)
+            && let ObservedDaemon::Running { loaded, .. } = &mut domain.daemon
+        {
+            loaded.insert(name.program, text.clone());
+        }
+    }
+    corrected
+}
+
+/// What a daemon has of a text that it has read, if that is not all.
+async fn had(name: DaemonName, kind: DaemonKind, read: &str, layout: &Layout) -> Option<(DaemonName, String)> {
+    let daemon = of_kind(kind).filter(|daemon| !daemon.reads_whole())?;
+    let (socket, peers) = (layout.socket(&name.domain, kind), Peers::new());
+    let there = timeout(ANSWER_WITHIN, daemon.sessions(&socket, &peers)).await.ok()?.ok()?;
+    let absent = daemon.absent(read, &there, &peers);
+    (!absent.is_empty()).then(|| (name, daemon.without(read, &absent)))
+}

@@ -1,0 +1,47 @@
+//! What FRR's parsers are asked, and what that leaves behind: nothing.
+
+use crate::machine::{CONFIG, DEMO, Machine};
+
+/// The demonstration with FRR in one of its domains, and these lines of its own for bgpd.
+fn with_extra(extra: &str) -> String {
+    DEMO.replace("asn      = 65002", &format!("daemon = \"frr\"\nextra.frr = \"\"\"\n{extra}\"\"\"\nasn      = 65002"))
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_check_leaves_no_file_and_no_directory_behind() {
+    let machine = Machine::new(&with_extra(
+        "log file /srv/machine/made.log debugging\nlog filtered-file made.log\ndump bgp all /srv/machine/made.mrt\n",
+    ));
+    let there = || machine.sh("cd /; find /run /srv /var/lib /var/log | sort");
+    let before = there();
+    for verb in ["check", "plan", "doctor"] {
+        machine.rdsup(verb).ok();
+        assert_eq!(there(), before, "after `{verb}`");
+    }
+    // A user without privileges has the same parsers, and may write to these places.
+    machine.sh("chmod -R a+rwX /srv/machine");
+    let ordinary = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let words = [crate::machine::RDSUP, "-c", CONFIG, "check"];
+    machine.run(&[&ordinary[..], &words].concat()).ok();
+    assert_eq!(there(), before, "after a user's `check`");
+    machine.configure(&with_extra("log file /srv/machine/made.log nonsense\n"));
+    let error = machine.rdsup("check").refused(2);
+    assert!(error.contains("not known, or not accepted: log file /srv/machine/made.log nonsense"), "{error}");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn every_line_of_extra_that_frr_refuses_is_told_with_its_place() {
+    let extra = "hostname x\nspanning-tree\nrouter bgp 65002\n timers bgp 1 99999999\n";
+    let machine = Machine::new(&with_extra(extra));
+    let toml = machine.sh(&format!("cat {CONFIG}"));
+    let said = machine.rdsup("check").refused(2);
+    for line in ["spanning-tree", "timers bgp 1 99999999"] {
+        let number = 1 + toml.lines().position(|it| it.trim() == line).expect("it is in the file");
+        assert!(
+            said.contains(&format!("{CONFIG}:{number}")) && said.contains(&format!("not accepted: {line}")),
+            "{said}"
+        );
+    }
+}
