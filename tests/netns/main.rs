@@ -39,6 +39,7 @@ mod looking;
 mod machine;
 mod manager;
 mod next_hop;
+mod old_policy;
 mod order;
 mod output;
 mod packets;

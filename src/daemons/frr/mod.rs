@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-pub use self::change::{Change, Step};
+pub use self::change::{Change, Judged, Step};
 pub use self::installation::{GROUPS, Installation, USER, Unusable, find, identity, vtysh};
 use self::programs::Sockets;
 use self::vty::Client;

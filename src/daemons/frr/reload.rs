@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::{DaemonError, Place};
-use super::change::{Change, Command};
+use super::change::{Change, Command, Judged};
 use super::programs::Sockets;
 use super::show;
 use super::vty::Client;
@@ -46,19 +46,24 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
         daemon.write_anew(policy, line.as_deref()).await?;
     }
     let mut daemon = daemon.end().await?;
-    if program == Program::Bgpd { ask_again(&mut daemon, &change).await } else { Ok(()) }
+    if program == Program::Bgpd { judge_anew(&mut daemon, &change).await } else { Ok(()) }
 }
 
 /// Whoever cannot be asked to send its routes again (RFC 2918) must begin again, or what the old filter let in would stay. FRR
 /// itself only notes that it cannot ask.
-async fn ask_again(bgpd: &mut Client, change: &Change) -> Result<(), DaemonError> {
+async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonError> {
     if change.judged_anew.is_empty() {
         return Ok(());
     }
     let reply = bgpd.ask("show bgp neighbors json").await?;
     let sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
-    for session in sessions.iter().filter(|session| change.judged_anew.contains(&session.protocol)) {
-        if session.route_refresh == Some(false) {
+    for session in &sessions {
+        let again = match change.judged_anew.get(&session.protocol) {
+            None | Some(Judged::Kept) => false,
+            Some(Judged::Asked) => session.route_refresh == Some(false),
+            Some(Judged::Again) => session.is_established(),
+        };
+        if again {
             bgpd.ask(&format!("clear bgp {}", session.protocol)).await?;
         }
     }

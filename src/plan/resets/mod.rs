@@ -114,6 +114,12 @@ pub fn resets(desired: &Desired, observed: &Observed, plan: &Plan, sessions: &Se
     found.into_iter().map(|(key, found)| conclude(key, found)).collect()
 }
 
+/// The sessions of BIRD of which other routes are accepted once it reads `new` instead of `old`, by its own names of them, and
+/// whether they must begin again then. Where that cannot be known it is all of them; `None` if `new` cannot be read.
+pub fn judged_anew_by_bird(old: Option<&str>, new: &str) -> Option<BTreeMap<String, bool>> {
+    bird::judged_anew(old, new)
+}
+
 /// Domains whose daemons know what decides about their sessions: they read another configuration, or an address of theirs goes.
 pub fn asked_for_resets(plan: &Plan) -> BTreeSet<&DomainName> {
     let decides = |action: &Action| matches!(action, Action::ReloadDaemon { .. } | Action::RemoveAddress { .. });

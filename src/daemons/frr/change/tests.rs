@@ -73,7 +73,25 @@ fn a_filter_is_made_then_used_then_the_old_one_removed() {
             "address-family: neighbor fe80::2 route-map rd-b-in-1 in"
         ]
     );
-    assert_eq!(change.judged_anew, BTreeSet::from(["fe80::2".to_owned(), "fe80::4".to_owned()]));
+    let asked = ["fe80::2", "fe80::4"].map(|name| (name.to_owned(), Judged::Asked));
+    assert_eq!(change.judged_anew, BTreeMap::from(asked));
+}
+
+#[test]
+fn what_is_kept_is_judged_by_bgpd_and_who_is_kept_from_now_on_begins_again() {
+    const KEPT: &str = "  neighbor fe80::2 soft-reconfiguration inbound\n";
+    let line = "  neighbor fe80::2 route-map rd-b-in-1 in\n";
+    let (before, other) = (OLD.replace(line, &format!("{KEPT}{line}")), line.replace("in-1", "in-2"));
+    assert_ne!(before, OLD);
+    let judged = |old: &str, new: &str| Change::between(old, new).judged_anew.get("fe80::2").copied();
+    assert_eq!(judged(OLD, &OLD.replace(line, &other)), Some(Judged::Asked));
+    assert_eq!(judged(&before, &before.replace(line, &other)), Some(Judged::Kept));
+    assert_eq!(judged(OLD, &before), Some(Judged::Again));
+    assert_eq!(judged(OLD, &before.replace(line, &other)), Some(Judged::Again));
+    assert_eq!(judged(&before, OLD), None);
+    let lines: Vec<_> = before.lines().filter(|line| !line.contains("fe80::2")).collect();
+    let new = lines.join("\n");
+    assert_eq!(judged(&new, &before), None, "it is a new neighbor");
 }
 
 #[test]
