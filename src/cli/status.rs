@@ -309,6 +309,7 @@ mod tests {
             source: None,
             hold_seconds: None,
             route_refresh: None,
+            stale: false,
         };
         let domain = |name: &str| DomainName::new(name).expect("a legal name");
         let mut report = StatusReport {

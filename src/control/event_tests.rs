@@ -30,6 +30,7 @@ fn session(state: &str, since: i64, error: Option<&str>) -> Session {
         last_error: error.map(str::to_owned),
         neighbor_id: None,
         route_refresh: None,
+        stale: false,
         source: None,
         hold_seconds: None,
     }

@@ -49,6 +49,9 @@ pub struct Session {
     pub hold_seconds: Option<u32>,
     /// Whether the neighbor sends its routes again when it is asked (RFC 2918); unknown while there is no session.
     pub route_refresh: Option<bool>,
+    /// Whether routes of the session before this one are kept until the neighbor has said everything again (RFC 4724).
+    #[serde(skip)]
+    pub stale: bool,
 }
 
 impl Session {

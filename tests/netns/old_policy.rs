@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::announced::Announced;
 use crate::machine::{Background, Machine, SOON, eventually, throughout};
-use crate::raw_speaker::{IPV4, ROUTE_REFRESH, update};
+use crate::raw_speaker::{GRACEFUL_RESTART, IPV4, ROUTE_REFRESH, update};
 
 const EDGE: &str = r#"
 [rdsup]
@@ -103,6 +103,12 @@ impl Edge {
         eventually(SOON, &format!("{prefix} is no longer there"), || !self.has(prefix));
     }
 
+    /// Ends what speaks for the neighbor, which closes the connection without a word.
+    fn loses(&self, near: Background) {
+        self.machine.line("pkill -9 -x perl");
+        drop(near);
+    }
+
     /// Since when a session is up.
     fn since(&self, session: &str) -> Option<String> {
         self.machine.sessions().remove(&("edge".to_owned(), session.to_owned()))?
@@ -184,4 +190,51 @@ fn a_network_that_begins_to_keep_what_bird_is_sent_has_the_session_begin_again()
 #[ignore = "needs root: FRR becomes the user frr"]
 fn a_network_that_begins_to_keep_what_frr_is_sent_has_the_session_begin_again() {
     begins_to_keep("frr");
+}
+
+/// One that is lost just before keeps its routes for two minutes, and one that is back for as long as it does not say that it has
+/// said everything. The narrower policy is asked about them all the same.
+fn drops_what_is_stale(daemon: &'static str, back: bool) {
+    let edge = Edge::new(daemon);
+    let near = edge.near(&[&GRACEFUL_RESTART], &["9.0.1.0/24", "11.0.1.0/24"]);
+    edge.machine.rdsup("start --detach").ok();
+    edge.learns(&["9.0.1.0/24", "11.0.1.0/24"]);
+    edge.loses(near);
+    eventually(SOON, "the session is lost", || edge.since("isp").is_none());
+    let again = back.then(|| edge.near(&[&GRACEFUL_RESTART], &[]));
+    if back {
+        eventually(SOON, "the session is back", || edge.since("isp").is_some());
+    }
+    assert!(edge.has("9.0.1.0/24") && edge.has("11.0.1.0/24"), "they are kept");
+    let told = edge.narrows();
+    assert!(told.certain.contains(&("edge".to_owned(), "isp".to_owned())), "{told:?}");
+    edge.forgets("11.0.1.0/24");
+    if let Some(again) = again {
+        edge.loses(again);
+    }
+    let _near = edge.near(&[&GRACEFUL_RESTART], &["9.0.1.0/24", "11.0.1.0/24"]);
+    edge.learns(&["9.0.1.0/24"]);
+    assert!(!edge.has("11.0.1.0/24"));
+}
+
+#[test]
+fn bird_drops_what_it_keeps_of_a_neighbor_that_is_lost_when_the_policy_is_narrower() {
+    drops_what_is_stale("bird", false);
+}
+
+#[test]
+fn bird_drops_what_it_keeps_of_a_neighbor_that_came_back_when_the_policy_is_narrower() {
+    drops_what_is_stale("bird", true);
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn frr_drops_what_it_keeps_of_a_neighbor_that_is_lost_when_the_policy_is_narrower() {
+    drops_what_is_stale("frr", false);
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn frr_drops_what_it_keeps_of_a_neighbor_that_came_back_when_the_policy_is_narrower() {
+    drops_what_is_stale("frr", true);
 }

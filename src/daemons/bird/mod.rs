@@ -209,8 +209,12 @@ async fn judge_anew(client: &mut Client, before: Option<&str>, after: &str) -> R
         return Ok(());
     }
     for session in sessions(client, &Peers::new()).await? {
-        let again = judged.get(&session.protocol).is_some_and(|again| *again);
-        if again && session.is_established() {
+        let again = match judged.get(&session.protocol) {
+            None => false,
+            // What is stale was accepted by the old filter, and no import table has it.
+            Some(again) => session.stale || *again && session.is_established(),
+        };
+        if again {
             succeeded(client.ask(&format!("restart {}", session.protocol)).await?)?;
         }
     }

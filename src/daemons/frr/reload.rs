@@ -14,7 +14,7 @@ use super::programs::Sockets;
 use super::show;
 use super::vty::Client;
 use crate::daemons::Peers;
-use crate::model::Program;
+use crate::model::{Asn, Program};
 use crate::sys::files;
 
 /// How long one command of a change may take: a batch of thousands of prefixes is one.
@@ -57,7 +57,12 @@ async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonErro
     }
     let reply = bgpd.ask("show bgp neighbors json").await?;
     let sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
+    let mut stale = Vec::new();
     for session in &sessions {
+        if session.stale && change.judged_anew.contains_key(&session.protocol) {
+            stale.push((session.protocol.as_str(), session.local_asn));
+            continue;
+        }
         let again = match change.judged_anew.get(&session.protocol) {
             None | Some(Judged::Kept) => false,
             Some(Judged::Asked) => session.route_refresh == Some(false),
@@ -66,6 +71,21 @@ async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonErro
         if again {
             bgpd.ask(&format!("clear bgp {}", session.protocol)).await?;
         }
+    }
+    for (neighbor, asn) in stale {
+        drop_stale(bgpd, neighbor, asn).await?;
+    }
+    Ok(())
+}
+
+/// What is stale was accepted by the old filter, and is not among what is kept. `clear bgp` leaves it where the session is down
+/// (`peer_clear()`); shutting the neighbor down does not (`peer_nsf_stop()`).
+async fn drop_stale(bgpd: &mut Client, neighbor: &str, asn: Option<Asn>) -> Result<(), DaemonError> {
+    let Some(asn) = asn else { return Ok(()) };
+    let down = format!("neighbor {neighbor} shutdown");
+    let up = format!("no {down}");
+    for command in ["configure terminal", &format!("router bgp {asn}"), &down, &up, "end"] {
+        bgpd.apply("bgpd", command).await?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use self::configuration::Configuration;
 use self::lexer::Token;
 use self::options::{CHANNEL_SETTINGS, Effect, SETTINGS, Setting};
 use self::protocol::{Channel, Protocol, Value};
-use super::reason::{About, Reason, UNWATCHED};
+use super::reason::{About, Reason, STALE, UNWATCHED};
 use super::{Configured, Negotiated};
 use crate::model::Family;
 use crate::render;
@@ -280,6 +280,10 @@ impl Found<'_> {
         const WITHOUT: &str = "the neighbor has no route refresh, and routes from it are to be judged anew";
         const AFAR: &str =
             "routes from it are to be judged anew, and BIRD does not keep those of a neighbor several hops away";
+        if self.known.is_some_and(|known| known.stale) {
+            self.reasons.push(Reason::surely(About::Refresh, STALE));
+            return;
+        }
         if keeps(old)
             || self.is_up(channel) == Some(false)
             || self.reasons.iter().any(|reason| reason.about == About::Refresh)

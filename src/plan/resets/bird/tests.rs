@@ -35,7 +35,7 @@ fn channel(old: &str, new: &str, known: Option<&Negotiated>) -> Vec<String> {
 }
 
 fn negotiated(route_refresh: bool, imported: u64) -> Negotiated {
-    Negotiated { source: None, route_refresh, imported: BTreeMap::from([(Family::Ipv4, imported)]) }
+    Negotiated { source: None, route_refresh, imported: BTreeMap::from([(Family::Ipv4, imported)]), stale: false }
 }
 
 #[test]

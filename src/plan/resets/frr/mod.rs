@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::options::{Effect, of_neighbor, of_router};
-use super::reason::{About, Reason, UNWATCHED};
+use super::reason::{About, Reason, STALE, UNWATCHED};
 use super::{Configured, Negotiated};
 use crate::model::Family;
 use crate::plan::frr::{Configuration, Line, declares, neighbor_of, own_asn, setting};
@@ -173,7 +173,13 @@ impl Found<'_> {
                     self.surely(About::of(name), &format!("{place}{}", words(name, &setting, before, after)));
                 }
                 Effect::Import if option == "enforce-first-as" => self.import(),
-                Effect::Import if option.ends_with(" in") && before.is_some() && !keeps(old, &part) => self.import(),
+                Effect::Import if option.ends_with(" in") && before.is_some() => {
+                    if self.known.is_some_and(|known| known.stale) {
+                        self.surely(About::Refresh, STALE);
+                    } else if !keeps(old, &part) {
+                        self.import();
+                    }
+                }
                 Effect::Keep if after.is_some() => {
                     self.surely(About::Other, &format!("{place}what it sends is kept from now on"));
                 }

@@ -28,7 +28,7 @@ router bgp 65001
 ";
 
 fn known(route_refresh: bool) -> Negotiated {
-    Negotiated { source: None, route_refresh, imported: BTreeMap::from([(Family::Ipv4, 60)]) }
+    Negotiated { source: None, route_refresh, imported: BTreeMap::from([(Family::Ipv4, 60)]), stale: false }
 }
 
 fn after(from: &str, to: &str) -> Vec<String> {
