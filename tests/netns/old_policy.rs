@@ -238,3 +238,28 @@ fn frr_drops_what_it_keeps_of_a_neighbor_that_is_lost_when_the_policy_is_narrowe
 fn frr_drops_what_it_keeps_of_a_neighbor_that_came_back_when_the_policy_is_narrower() {
     drops_what_is_stale("frr", true);
 }
+
+/// A daemon that was killed leaves its routes to the next one. What that is to read refuses some of them.
+fn keeps_nothing_that_the_next_one_refuses(daemon: &'static str, program: &str) {
+    let edge = Edge::new(daemon);
+    let near = edge.near(&[&GRACEFUL_RESTART], &["9.0.1.0/24", "11.0.1.0/24"]);
+    edge.machine.rdsup("start --detach").ok();
+    edge.learns(&["9.0.1.0/24", "11.0.1.0/24"]);
+    // The neighbor is away, so that nothing which it says decides.
+    edge.loses(near);
+    edge.machine.configure(&narrower(&edge.file));
+    edge.machine.line(&format!("pkill -9 -x {program}"));
+    edge.machine.rdsup("apply");
+    edge.forgets("11.0.1.0/24");
+}
+
+#[test]
+fn bird_that_was_killed_leaves_nothing_that_the_next_one_refuses() {
+    keeps_nothing_that_the_next_one_refuses("bird", "bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn bgpd_that_was_killed_leaves_nothing_that_the_next_one_refuses() {
+    keeps_nothing_that_the_next_one_refuses("frr", "bgpd");
+}

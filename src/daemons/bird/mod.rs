@@ -65,6 +65,10 @@ impl RoutingDaemon for Bird {
         Ok(Command { program: program()?, args })
     }
 
+    fn accepts_the_same(&self, old: &str, new: &str) -> bool {
+        old == new || judged_anew_by_bird(Some(old), new).is_some_and(|judged| judged.is_empty())
+    }
+
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
         async {
             let (_, said) = run(&["--version"], String::new()).await?;

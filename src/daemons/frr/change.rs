@@ -98,6 +98,18 @@ impl Change {
     }
 }
 
+/// Whether every line of `old` that decides what is accepted is in `new` too, with the lists that it names.
+pub fn accepts_the_same(old: &str, new: &str) -> bool {
+    let (old, new) = (Configuration::read(old), Configuration::read(new));
+    // A filter that changes has another name, unless an admin wrote it.
+    let same = |(name, lines): (&String, &Vec<String>)| new.objects.get(name).is_none_or(|after| after == lines);
+    let decides = |line: &&Line| {
+        let filters = matches!(kind(line), Kind::Filter) && line.text.ends_with(" in");
+        line.text.starts_with("router bgp ") || declares(line) || filters || matches!(kind(line), Kind::Activation)
+    };
+    old.objects.iter().all(same) && old.lines.iter().filter(decides).all(|line| new.lines.contains(line))
+}
+
 fn written_anew(old: &Configuration, new: &Configuration) -> Vec<(String, Option<String>)> {
     let policy =
         |of: &Configuration, what: &str| of.lines.iter().find(|it| setting(&it.text) == what).map(|it| it.text.clone());

@@ -52,6 +52,14 @@ impl RoutingDaemon for Frr {
         programs::command(&installation::home()?, program, place, recovering, modules)
     }
 
+    fn decided_by(&self, _: Program) -> Program {
+        Program::Bgpd
+    }
+
+    fn accepts_the_same(&self, old: &str, new: &str) -> bool {
+        change::accepts_the_same(old, new)
+    }
+
     fn scratch(&self) -> Option<&'static Path> {
         Some(Path::new(SCRATCH))
     }

@@ -206,3 +206,24 @@ fn of_an_interface_only_what_it_is_told_comes_and_goes() {
         ["interface: ipv6 nd ra-fast-retrans", "interface: no ipv6 nd ra-interval 1800"]
     );
 }
+
+#[test]
+fn a_policy_that_refuses_what_another_accepted_is_told_from_one_that_does_not() {
+    let same = |from: &str, to: &str| {
+        assert!(OLD.contains(from), "{from}");
+        accepts_the_same(OLD, &OLD.replace(from, to))
+    };
+    for (from, to) in [("hostname a", "hostname b"), ("timers 30 90", "timers 10 30"), ("  network 10.1.0.0/16\n", "")]
+    {
+        assert!(same(from, to), "{to}");
+    }
+    for (from, to) in [
+        ("rd-b-in-1", "rd-b-in-2"),
+        (" neighbor fe80::4 remote-as 65004\n", ""),
+        ("remote-as 65004", "remote-as 65005"),
+        ("  neighbor fe80::4 activate\n", ""),
+        ("mine seq 5 permit ^65002", "mine seq 5 permit ^65003"),
+    ] {
+        assert!(!same(from, to), "{to}");
+    }
+}
