@@ -310,6 +310,7 @@ mod tests {
             hold_seconds: None,
             route_refresh: None,
             bfd: None,
+            stale: false,
         };
         let domain = |name: &str| DomainName::new(name).expect("a legal name");
         let mut report = StatusReport {

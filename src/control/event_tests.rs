@@ -31,6 +31,7 @@ fn session(state: &str, since: i64, error: Option<&str>) -> Session {
         neighbor_id: None,
         route_refresh: None,
         bfd: None,
+        stale: false,
         source: None,
         hold_seconds: None,
     }

@@ -211,6 +211,15 @@ pub trait RoutingDaemon: Send + Sync {
     /// whose routes neighbors and kernel still hold.
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError>;
 
+    /// The program whose configuration says what the kernel may hold of what this one writes there.
+    fn decided_by(&self, program: Program) -> Program {
+        program
+    }
+
+    /// Whether it accepts no less with the configuration `new` than with `old`, so that what one before it left in the kernel may
+    /// stay until the neighbors have said everything again.
+    fn accepts_the_same(&self, old: &str, new: &str) -> bool;
+
     /// A directory that its programs write to for themselves alone, so that each gets an empty one.
     fn scratch(&self) -> Option<&'static Path> {
         None

@@ -52,6 +52,9 @@ pub struct Session {
     pub route_refresh: Option<bool>,
     /// What BFD sees of the neighbor, in the daemon's word in lower case: `up`, `down`, `init`; none where it does not watch it.
     pub bfd: Option<String>,
+    /// Whether routes of the session before this one are kept until the neighbor has said everything again (RFC 4724).
+    #[serde(skip)]
+    pub stale: bool,
 }
 
 impl Session {

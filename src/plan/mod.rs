@@ -43,7 +43,9 @@ pub use observed::{
 };
 pub use planner::plan;
 pub use removal::lost_interfaces;
-pub use resets::{About, Negotiated, Reason, Reset, SessionEnd, Sessions, asked_for_resets, resets};
+pub use resets::{
+    About, Negotiated, Reason, Reset, SessionEnd, Sessions, asked_for_resets, judged_anew_by_bird, resets,
+};
 pub use stages::{Conflict, HOST_TAKEN_HINT, Missing, Plan, Stage, foreign_hint, host_taken};
 pub use step::{Action, Step, Sysctl};
 

@@ -33,6 +33,11 @@ pub fn neighbor_protocol(neighbor: &NeighborName) -> String {
     format!("ext_{}", symbol(neighbor.as_str()))
 }
 
+/// Whether a BIRD protocol is that of the session with an external neighbor.
+pub fn is_neighbor_protocol(protocol: &str) -> bool {
+    protocol.starts_with("ext_")
+}
+
 /// The RPKI protocol that asks a cache: `validator` → `rpki_validator`.
 pub fn cache_protocol(cache: &CacheName) -> String {
     format!("rpki_{}", symbol(cache.as_str()))
@@ -289,9 +294,9 @@ fn neighbor_channels(
                 Family::Ipv4 => "rpki4",
                 Family::Ipv6 => "rpki6",
             }),
-            // Whether or not this neighbor is checked now: turning the table on or off would reset the session. Next hops that
-            // BIRD must resolve are not kept up to date in it.
-            import_table: validated && neighbor.multihop.is_none(),
+            // Who is asked to send its routes again need not do so, and would keep what an older list let in. Next hops that BIRD
+            // must resolve are not kept up to date in the table; such sessions begin anew, see `daemons::bird`.
+            import_table: (external || outside) && neighbor.multihop.is_none(),
             max_received: MOST_RECEIVED.max(neighbor.max_prefixes),
             preference: neighbor.preference.unwrap_or(PREFERENCE),
             max_prefixes: neighbor.max_prefixes,

@@ -14,7 +14,7 @@ mod quote;
 mod secrets;
 mod templates;
 
-pub use bird::{link_protocol, neighbor_protocol, session_name};
+pub use bird::{is_neighbor_protocol, link_protocol, neighbor_protocol, session_name};
 pub use error::{Problem, RenderError};
 pub use nft::{run_dir_of_host, table_comment};
 pub use quote::{QuoteError, Quoted};

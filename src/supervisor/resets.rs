@@ -43,8 +43,11 @@ async fn sessions_of(
 fn negotiated(session: &Session) -> Option<Negotiated> {
     let up = session.families.iter().filter(|family| family.up);
     let imported = up.map(|family| (family.family, family.imported)).collect();
-    let route_refresh = session.route_refresh.filter(|_| session.is_established())?;
-    Some(Negotiated { source: session.source, route_refresh, imported })
+    let route_refresh = match session.route_refresh.filter(|_| session.is_established()) {
+        None if !session.stale => return None,
+        known => known.unwrap_or(false),
+    };
+    Some(Negotiated { source: session.source, route_refresh, imported, stale: session.stale })
 }
 
 /// The same as lines for people, each complete in itself.

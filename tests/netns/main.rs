@@ -41,6 +41,7 @@ mod looking;
 mod machine;
 mod manager;
 mod next_hop;
+mod old_policy;
 mod order;
 mod output;
 mod packets;

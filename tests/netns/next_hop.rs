@@ -1,10 +1,9 @@
 //! Who a neighbor may send packets to: itself. A message can name several next hops, and each daemon has its own opinion of which counts.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::machine::{Machine, SOON, eventually, throughout};
-use crate::raw_speaker::{IPV4, IPV4_OVER_IPV6, IPV6, ROUTE_REFRESH, message};
+use crate::raw_speaker::{IPV4, IPV4_OVER_IPV6, IPV6, ROUTE_REFRESH, update};
 
 const EDGE: &str = r#"
 [domain.edge]
@@ -39,41 +38,6 @@ routes    = ["19.0.0.0/8 le 24", "2a00:9::/32 le 48"]
 
 /// Of this one nobody has said that packets may go there.
 const OTHER: [&str; 3] = ["203.0.113.66", "2001:db8:f::66", "fe80::66"];
-
-/// A path attribute (RFC 4271, section 4.3).
-fn attribute(flags: u8, kind: u8, value: &[u8]) -> Vec<u8> {
-    [&[flags, kind, u8::try_from(value.len()).unwrap()], value].concat()
-}
-
-fn octets(address: &str) -> Vec<u8> {
-    match address.parse().unwrap() {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
-}
-
-/// A prefix as BGP writes it.
-fn prefix(text: &str) -> Vec<u8> {
-    let (address, length) = text.split_once('/').unwrap();
-    let length: u8 = length.parse().unwrap();
-    [&[length], &octets(address)[..usize::from(length.div_ceil(8))]].concat()
-}
-
-/// Tells `plain` with `NEXT_HOP`, and `multi` of family `afi` with `MP_REACH_NLRI` (RFC 4760) and these next hops.
-fn update(asn: u32, plain: &[&str], next_hop: Option<&str>, multi: Option<(u16, &[&str], &[&str])>) -> Vec<u8> {
-    let mut attributes = attribute(0x40, 1, &[0]);
-    attributes.extend(attribute(0x40, 2, &[&[2, 1][..], &asn.to_be_bytes()].concat()));
-    attributes.extend(next_hop.map(|at| attribute(0x40, 3, &octets(at))).into_iter().flatten());
-    if let Some((afi, hops, prefixes)) = multi {
-        let hops: Vec<u8> = hops.iter().flat_map(|hop| octets(hop)).collect();
-        let told: Vec<u8> = prefixes.iter().flat_map(|it| prefix(it)).collect();
-        let head = [&afi.to_be_bytes()[..], &[1, u8::try_from(hops.len()).unwrap()]].concat();
-        attributes.extend(attribute(0x80, 14, &[&head[..], &hops, &[0], &told].concat()));
-    }
-    let length = u16::try_from(attributes.len()).unwrap();
-    let plain: Vec<u8> = plain.iter().flat_map(|it| prefix(it)).collect();
-    message(2, &[&[0, 0][..], &length.to_be_bytes(), &attributes, &plain].concat())
-}
 
 /// What each of them can do.
 const ABLE: [&[u8]; 4] = [&IPV4, &IPV6, &ROUTE_REFRESH, &IPV4_OVER_IPV6];

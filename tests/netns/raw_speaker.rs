@@ -1,6 +1,7 @@
 //! A peer that says what no implementation of BGP would: its messages are made octet by octet.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use crate::machine::{Background, Machine};
 
@@ -13,9 +14,44 @@ pub const IPV4_OVER_IPV6: [u8; 8] = [5, 6, 0, 1, 0, 1, 0, 2];
 pub const GRACEFUL_RESTART: [u8; 8] = [64, 6, 0, 120, 0, 1, 1, 128];
 
 /// A message with its header (RFC 4271, section 4.1).
-pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(19 + body.len()).unwrap();
     [&[0xff; 16][..], &length.to_be_bytes(), &[kind], body].concat()
+}
+
+/// A path attribute (RFC 4271, section 4.3).
+fn attribute(flags: u8, kind: u8, value: &[u8]) -> Vec<u8> {
+    [&[flags, kind, u8::try_from(value.len()).unwrap()], value].concat()
+}
+
+fn octets(address: &str) -> Vec<u8> {
+    match address.parse().unwrap() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// A prefix as BGP writes it.
+fn prefix(text: &str) -> Vec<u8> {
+    let (address, length) = text.split_once('/').unwrap();
+    let length: u8 = length.parse().unwrap();
+    [&[length], &octets(address)[..usize::from(length.div_ceil(8))]].concat()
+}
+
+/// Tells `plain` with `NEXT_HOP`, and `multi` of family `afi` with `MP_REACH_NLRI` (RFC 4760) and these next hops.
+pub fn update(asn: u32, plain: &[&str], next_hop: Option<&str>, multi: Option<(u16, &[&str], &[&str])>) -> Vec<u8> {
+    let mut attributes = attribute(0x40, 1, &[0]);
+    attributes.extend(attribute(0x40, 2, &[&[2, 1][..], &asn.to_be_bytes()].concat()));
+    attributes.extend(next_hop.map(|at| attribute(0x40, 3, &octets(at))).into_iter().flatten());
+    if let Some((afi, hops, prefixes)) = multi {
+        let hops: Vec<u8> = hops.iter().flat_map(|hop| octets(hop)).collect();
+        let told: Vec<u8> = prefixes.iter().flat_map(|it| prefix(it)).collect();
+        let head = [&afi.to_be_bytes()[..], &[1, u8::try_from(hops.len()).unwrap()]].concat();
+        attributes.extend(attribute(0x80, 14, &[&head[..], &hops, &[0], &told].concat()));
+    }
+    let length = u16::try_from(attributes.len()).unwrap();
+    let plain: Vec<u8> = plain.iter().flat_map(|it| prefix(it)).collect();
+    message(2, &[&[0, 0][..], &length.to_be_bytes(), &attributes, &plain].concat())
 }
 
 /// OPEN with these capabilities, and numbers of four octets.

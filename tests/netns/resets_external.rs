@@ -119,7 +119,12 @@ const CACHE: &str = "[[rpki]]\nname = \"one\"\ndomain = \"edge\"\naddress = \"20
 /// What resets nothing, or next to nothing.
 const QUIET: &[Change<'static>] = &[
     ("routes", &[("routes = [\"any\"]", "routes = [\"9.1.0.0/16\"]")]),
-    ("routes, of one far away", &[("routes = [\"9.7.0.0/16\"]", "routes = [\"9.7.0.0/16\", \"9.9.0.0/16\"]")]),
+    (
+        "routes, of one without route refresh",
+        &[("routes = [\"9.8.0.0/16\"]", "routes = [\"9.8.0.0/16\", \"9.9.0.0/16\"]")],
+    ),
+    ("preference, of one without route refresh", &[("preference = 90", "preference = 80")]),
+    ("max_path, of one without route refresh", &[(OLD, "name = \"old\"\nmax_path = 7\n")]),
     ("announce", &[("announce = [\"198.51.100.0/24\"]", "announce = []")]),
     ("announce, of one without route refresh", &[(OLD, "name = \"old\"\nannounce = [\"198.51.100.0/24\"]\n")]),
     ("preference", &[("preference = 200", "preference = 300")]),
@@ -146,12 +151,7 @@ const QUIET: &[Change<'static>] = &[
 
 /// All sessions come up again after these.
 const MENDED: &[Change<'static>] = &[
-    (
-        "routes, of one without route refresh",
-        &[("routes = [\"9.8.0.0/16\"]", "routes = [\"9.8.0.0/16\", \"9.9.0.0/16\"]")],
-    ),
-    ("preference, of one without route refresh", &[("preference = 90", "preference = 80")]),
-    ("max_path, of one without route refresh", &[(OLD, "name = \"old\"\nmax_path = 7\n")]),
+    ("routes, of one far away", &[("routes = [\"9.7.0.0/16\"]", "routes = [\"9.7.0.0/16\", \"9.9.0.0/16\"]")]),
     ("multihop", &[("multihop = 3", "multihop = 4")]),
     ("networks", &[("networks = [\"198.51.100.0/24\", ", "networks = [\"198.51.100.0/24\", \"203.0.114.0/24\", ")]),
     ("a neighbor renamed", &[(SIX, "name = \"sixth\"\n")]),
@@ -209,7 +209,6 @@ fn what_plan_says_of_sessions_with_neighbors_is_what_happens_when_they_must_be_r
 }
 
 fn try_rpki(machine: &Machine, table: &mut Table) {
-    // The first cache makes the daemon keep what it refuses, which it cannot begin with while it runs.
     for (what, file) in [
         ("rpki: the first cache", format!("{FILE}{CACHE}")),
         ("rpki: a second one", format!("{FILE}{CACHE}{}", CACHE.replace("one", "two"))),

@@ -18,6 +18,7 @@ use super::{
     Access, Answer, CheckError, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target,
 };
 use crate::model::{DaemonKind, Program};
+use crate::plan::judged_anew_by_bird;
 use crate::sys::process::{self, Spawn};
 
 /// How long BIRD may take for a line of an answer. It is single-threaded: while it loads a configuration or walks a large
@@ -64,6 +65,10 @@ impl RoutingDaemon for Bird {
         Ok(Command { program: program()?, args })
     }
 
+    fn accepts_the_same(&self, old: &str, new: &str) -> bool {
+        old == new || judged_anew_by_bird(Some(old), new).is_some_and(|judged| judged.is_empty())
+    }
+
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
         async {
             let (_, said) = run(&["--version"], String::new()).await?;
@@ -89,9 +94,14 @@ impl RoutingDaemon for Bird {
         &'a self,
         _: Program,
         place: &'a Place,
-        _: Option<&'a str>,
+        before: Option<&'a str>,
     ) -> BoxFuture<'a, Result<(), DaemonError>> {
-        reload(&place.socket).boxed()
+        async move {
+            let after = std::fs::read_to_string(place.config(Program::Bird)).unwrap_or_default();
+            let mut client = reload(&place.socket).await?;
+            judge_anew(&mut client, before, &after).await
+        }
+        .boxed()
     }
 
     fn resync<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
@@ -177,7 +187,7 @@ async fn routes(client: &mut Client, target: Option<Target>, condition: &str) ->
     Ok(table::routes(&succeeded(reply)?))
 }
 
-async fn reload(socket: &Path) -> Result<(), DaemonError> {
+async fn reload(socket: &Path) -> Result<Client, DaemonError> {
     let mut client = Client::connect(socket, RELOAD_WITHIN).await?;
     let mut reply = client.ask("configure").await?;
     if reply.code() == code::BAD_CONFIGURATION {
@@ -194,11 +204,31 @@ async fn reload(socket: &Path) -> Result<(), DaemonError> {
             interval.tick().await;
             reply = client.ask("configure status").await?;
         } else if reply.has(code::RECONFIGURED) {
-            return Ok(());
+            return Ok(client);
         } else {
             return Err(DaemonError::Refused(reply.message().to_owned()));
         }
     }
+}
+
+/// What a neighbor is asked for it need not send, and what BIRD cannot judge by itself would stay as the old filter let it in:
+/// those who sent it begin again. `before` is what it has read before, where that is known.
+async fn judge_anew(client: &mut Client, before: Option<&str>, after: &str) -> Result<(), DaemonError> {
+    let judged = judged_anew_by_bird(before, after).unwrap_or_default();
+    if judged.is_empty() {
+        return Ok(());
+    }
+    for session in sessions(client, &Peers::new()).await? {
+        let again = match judged.get(&session.protocol) {
+            None => false,
+            // What is stale was accepted by the old filter, and no import table has it.
+            Some(again) => session.stale || *again && session.is_established(),
+        };
+        if again {
+            succeeded(client.ask(&format!("restart {}", session.protocol)).await?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the sessions from a recorded answer to `show protocols all`, framing included; `None` if it is none.

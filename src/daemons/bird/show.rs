@@ -110,6 +110,7 @@ fn headline(text: &str, peers: &Peers) -> Option<Session> {
         hold_seconds: None,
         route_refresh: None,
         bfd: None,
+        stale: false,
     })
 }
 
@@ -146,6 +147,7 @@ fn detail(session: &mut Session, text: &str) {
         // What we can do ourselves is listed before, under a heading of its own.
         ("Neighbor capabilities", _) => session.route_refresh = Some(false),
         ("Route refresh", Some(false)) => session.route_refresh = Some(true),
+        ("Neighbor graceful restart active", _) => session.stale = true,
         _ => {}
     }
     let Some((key, value)) = text.split_once(':') else { return };

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::frr::{Configuration, Line, declares, is_transactional, negated, neighbor_of, opens, setting};
 
@@ -29,6 +29,17 @@ pub struct Step {
     pub undo: Vec<Command>,
 }
 
+/// How what a neighbor has sent is judged anew; the last one that applies counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Judged {
+    /// bgpd keeps what the neighbor sends, and does it by itself.
+    Kept,
+    /// The neighbor must send it again (RFC 2918).
+    Asked,
+    /// The neighbor begins again: what it has sent is not kept yet, and it need not do what it is asked.
+    Again,
+}
+
 /// The way from one configuration to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
@@ -40,8 +51,8 @@ pub struct Change {
     pub switch: Vec<Step>,
     /// Removes what nobody uses any more. That it fails is untidy and nothing else.
     pub sweep: Vec<String>,
-    /// Neighbors whose filter of what they send changes: they must send it again.
-    pub judged_anew: BTreeSet<String>,
+    /// Neighbors whose filter of what they send changes, and how what they have sent is judged by the new one.
+    pub judged_anew: BTreeMap<String, Judged>,
     /// `ip protocol bgp` or `ipv6 protocol bgp`, of which zebra had another policy, and the new line if there is one: it must
     /// write the routes as if they were new.
     pub written_anew: Vec<(String, Option<String>)>,
@@ -85,6 +96,18 @@ impl Change {
         // Route maps use lists, so they go first.
         self.sweep.reverse();
     }
+}
+
+/// Whether every line of `old` that decides what is accepted is in `new` too, with the lists that it names.
+pub fn accepts_the_same(old: &str, new: &str) -> bool {
+    let (old, new) = (Configuration::read(old), Configuration::read(new));
+    // A filter that changes has another name, unless an admin wrote it.
+    let same = |(name, lines): (&String, &Vec<String>)| new.objects.get(name).is_none_or(|after| after == lines);
+    let decides = |line: &&Line| {
+        let filters = matches!(kind(line), Kind::Filter) && line.text.ends_with(" in");
+        line.text.starts_with("router bgp ") || declares(line) || filters || matches!(kind(line), Kind::Activation)
+    };
+    old.objects.iter().all(same) && old.lines.iter().filter(decides).all(|line| new.lines.contains(line))
 }
 
 fn written_anew(old: &Configuration, new: &Configuration) -> Vec<(String, Option<String>)> {
@@ -161,21 +184,31 @@ impl<'a> Lines<'a> {
         Self { old, new, gone: parts.chain(neighbors).collect() }
     }
 
-    fn steps(&self, judged_anew: &mut BTreeSet<String>) -> Vec<(Rank, Step)> {
+    fn steps(&self, judged_anew: &mut BTreeMap<String, Judged>) -> Vec<(Rank, Step)> {
         let removals = self.old.lines.iter().filter_map(|line| self.removal(line));
         let arrivals = self.new.lines.iter().filter_map(|line| {
             let before = self.before(line);
             if before == Some(line) {
                 return None;
             }
-            if let (Some(_), Kind::Filter, Some(name)) = (before, kind(line), neighbor_of(line))
-                && line.text.ends_with(" in")
-            {
-                judged_anew.insert(name.to_owned());
+            if let (Some(name), Some(judged)) = (neighbor_of(line), self.judged(line, before)) {
+                let known = judged_anew.entry(name.to_owned()).or_insert(judged);
+                *known = judged.max(*known);
             }
             arrival(line, before)
         });
         arrivals.collect::<Vec<_>>().into_iter().chain(removals).collect()
+    }
+
+    /// How what a neighbor has sent is judged anew because of a line that comes or changes.
+    fn judged(&self, line: &Line, before: Option<&Line>) -> Option<Judged> {
+        let of_neighbor = |other: &&Line| other.path == line.path && neighbor_of(other) == neighbor_of(line);
+        if before.is_some() && matches!(kind(line), Kind::Filter) && line.text.ends_with(" in") {
+            let kept = self.old.lines.iter().filter(of_neighbor).any(keeps);
+            return Some(if kept { Judged::Kept } else { Judged::Asked });
+        }
+        let is_there = |other: &Line| of_neighbor(&other) && self.remover(other).is_none();
+        (before.is_none() && keeps(line) && self.old.lines.iter().any(is_there)).then_some(Judged::Again)
     }
 
     /// What removes the line, if it has to be removed.
@@ -257,6 +290,11 @@ fn kind(line: &Line) -> Kind {
         }
         _ => Kind::Other,
     }
+}
+
+/// Whether the line has bgpd keep what a neighbor sends.
+fn keeps(line: &Line) -> bool {
+    line.text.ends_with(" soft-reconfiguration inbound")
 }
 
 /// What is removed when the line that makes it is: `neighbor 10.0.0.1` for `neighbor 10.0.0.1 remote-as 65001`.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-pub use self::change::{Change, Step};
+pub use self::change::{Change, Judged, Step};
 pub use self::installation::{GROUPS, Installation, USER, Unusable, find, identity, vtysh};
 use self::programs::Sockets;
 use self::vty::Client;
@@ -52,6 +52,14 @@ impl RoutingDaemon for Frr {
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
         let modules: &[&str] = if program == Program::Bgpd { programs::modules(place) } else { &[] };
         programs::command(&installation::home()?, program, place, recovering, modules)
+    }
+
+    fn decided_by(&self, _: Program) -> Program {
+        Program::Bgpd
+    }
+
+    fn accepts_the_same(&self, old: &str, new: &str) -> bool {
+        change::accepts_the_same(old, new)
     }
 
     fn scratch(&self) -> Option<&'static Path> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::{DaemonError, Place};
-use super::change::{Change, Command};
+use super::change::{Change, Command, Judged};
 use super::programs::Sockets;
 use super::show;
 use super::vty::Client;
 use crate::daemons::Peers;
-use crate::model::Program;
+use crate::model::{Asn, Program};
 use crate::sys::files;
 
 /// How long one command of a change may take: a batch of thousands of prefixes is one.
@@ -46,21 +46,46 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
         daemon.write_anew(policy, line.as_deref()).await?;
     }
     let mut daemon = daemon.end().await?;
-    if program == Program::Bgpd { ask_again(&mut daemon, &change).await } else { Ok(()) }
+    if program == Program::Bgpd { judge_anew(&mut daemon, &change).await } else { Ok(()) }
 }
 
 /// Whoever cannot be asked to send its routes again (RFC 2918) must begin again, or what the old filter let in would stay. FRR
 /// itself only notes that it cannot ask.
-async fn ask_again(bgpd: &mut Client, change: &Change) -> Result<(), DaemonError> {
+async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonError> {
     if change.judged_anew.is_empty() {
         return Ok(());
     }
     let reply = bgpd.ask("show bgp neighbors json").await?;
     let sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
-    for session in sessions.iter().filter(|session| change.judged_anew.contains(&session.protocol)) {
-        if session.route_refresh == Some(false) {
+    let mut stale = Vec::new();
+    for session in &sessions {
+        if session.stale && change.judged_anew.contains_key(&session.protocol) {
+            stale.push((session.protocol.as_str(), session.local_asn));
+            continue;
+        }
+        let again = match change.judged_anew.get(&session.protocol) {
+            None | Some(Judged::Kept) => false,
+            Some(Judged::Asked) => session.route_refresh == Some(false),
+            Some(Judged::Again) => session.is_established(),
+        };
+        if again {
             bgpd.ask(&format!("clear bgp {}", session.protocol)).await?;
         }
+    }
+    for (neighbor, asn) in stale {
+        drop_stale(bgpd, neighbor, asn).await?;
+    }
+    Ok(())
+}
+
+/// What is stale was accepted by the old filter, and is not among what is kept. `clear bgp` leaves it where the session is down
+/// (`peer_clear()`); shutting the neighbor down does not (`peer_nsf_stop()`).
+async fn drop_stale(bgpd: &mut Client, neighbor: &str, asn: Option<Asn>) -> Result<(), DaemonError> {
+    let Some(asn) = asn else { return Ok(()) };
+    let down = format!("neighbor {neighbor} shutdown");
+    let up = format!("no {down}");
+    for command in ["configure terminal", &format!("router bgp {asn}"), &down, &up, "end"] {
+        bgpd.apply("bgpd", command).await?;
     }
     Ok(())
 }

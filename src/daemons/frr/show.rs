@@ -75,6 +75,7 @@ fn session(key: &str, it: &Map<String, Value>, peers: &Peers, now: i64) -> Sessi
         hold_seconds: number("bgpTimerHoldTimeMsecs")
             .filter(|_| established)
             .and_then(|milliseconds| u32::try_from(milliseconds / 1000).ok()),
+        stale: is_stale(it),
         route_refresh: established.then(|| capability.is_some_and(|word| word.to_lowercase().contains("received"))),
         bfd: it.get("peerBfdInfo").and_then(|info| info.get("status")?.as_str()).map(str::to_lowercase),
     }
@@ -97,6 +98,12 @@ pub(super) fn absent(read: &str, there: &[Session], peers: &Peers) -> Vec<Sessio
         Session { state: MISSING.to_owned(), ..session(key, &it, peers, 0) }
     })
     .collect()
+}
+
+/// The first timer ends when the session is up again, the second when the neighbor has said everything.
+fn is_stale(it: &Map<String, Value>) -> bool {
+    let timers = ["gracefulRestartTimerMsecs", "gracefulStalepathTimerMsecs"];
+    it.get("gracefulRestartInfo").is_some_and(|info| timers.iter().any(|timer| info.get(timer).is_some()))
 }
 
 fn asn(number: u64) -> Option<Asn> {

@@ -77,7 +77,7 @@ impl fmt::Display for Reset {
     }
 }
 
-/// What the two ends of a session that is up have agreed on, and what it carries.
+/// What the two ends of a session that is up have agreed on, and what it carries; of one that is down, that its routes are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Negotiated {
     /// The own address, if it is known.
@@ -86,9 +86,11 @@ pub struct Negotiated {
     pub route_refresh: bool,
     /// How many routes it announced that were accepted, by family, for those families that both want.
     pub imported: BTreeMap<Family, u64>,
+    /// Whether routes of the session before are kept until the neighbor has said everything again (RFC 4724).
+    pub stale: bool,
 }
 
-/// The sessions that are up, by domain and by the daemon's name of the session. Those of which nothing is known are left out.
+/// The sessions that are up or whose routes are kept, by domain and by the daemon's name of the session. Those of which nothing is known are left out.
 pub type Sessions = BTreeMap<DomainName, BTreeMap<String, Negotiated>>;
 
 /// A session as a daemon's configuration has it.
@@ -112,6 +114,12 @@ struct Configured {
 pub fn resets(desired: &Desired, observed: &Observed, plan: &Plan, sessions: &Sessions) -> Vec<Reset> {
     let found = Search::new(desired, observed, plan, sessions).run();
     found.into_iter().map(|(key, found)| conclude(key, found)).collect()
+}
+
+/// The sessions of BIRD of which other routes are accepted once it reads `new` instead of `old`, by its own names of them, and
+/// whether they must begin again then. Where that cannot be known it is all of them; `None` if `new` cannot be read.
+pub fn judged_anew_by_bird(old: Option<&str>, new: &str) -> Option<BTreeMap<String, bool>> {
+    bird::judged_anew(old, new)
 }
 
 /// Domains whose daemons know what decides about their sessions: they read another configuration, or an address of theirs goes.

@@ -5,6 +5,10 @@
 pub(super) const UNWATCHED: &str =
     "BFD is switched off here, and a neighbor that goes on with it takes that for a fault";
 
+/// Why a session begins again of which stale routes are kept: no filter is asked about them any more.
+pub(super) const STALE: &str =
+    "routes from it are to be judged anew, and some are kept from before it was lost (graceful restart)";
+
 /// One reason, as one end of the session has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reason {

@@ -191,7 +191,7 @@ pub struct BirdChannel {
     pub refused_asns: Option<String>,
     /// The table of validated origins that routes are checked against; null if they are not.
     pub roa_table: Option<&'static str>,
-    /// Whether the daemon keeps what it refuses, so that it can judge anew without asking for it.
+    /// Whether the daemon keeps what it is sent, refused or not, so that it can judge it anew without asking for it.
     pub import_table: bool,
     /// How many routes it keeps.
     pub max_received: u32,

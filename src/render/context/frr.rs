@@ -160,7 +160,7 @@ pub struct FrrChannel {
     pub next_hop_self: bool,
     /// What sets the next hop of an accepted route to the neighbor, as FRR writes it after `set`; empty where it may be anybody.
     pub next_hop: Vec<String>,
-    /// Whether the daemon keeps what it refuses.
+    /// Whether the daemon keeps what it is sent, refused or not, so that it can judge it anew without asking for it.
     pub keep_refused: bool,
     /// What is accepted.
     pub import: FrrMap,

@@ -158,8 +158,8 @@ fn neighbor(
         let outside_only = outside.then(|| format!("deny _{asn}:4:"));
         let labels = [noted(lists, "outside", outside_only.into_iter().chain([format!("deny _{asn}:2:")]))];
         channels.push(FrrChannel {
-            // Whether or not this neighbor is checked now: it takes a new session to get what is kept.
-            keep_refused: validated,
+            // Who is asked to send its routes again need not do so, and would keep what an older list let in.
+            keep_refused: outside || !neighbor.ibgp,
             label: outside.then(|| community(asn, Label::Outside)),
             preference: neighbor.preference.unwrap_or(PREFERENCE),
             max_prefixes: neighbor.max_prefixes,

@@ -57,6 +57,7 @@ impl Processes {
         };
         let recovering = recovering || std::mem::take(&mut entry.recover);
         entry.recovering = recovering;
+        entry.recovers_since = recovering.then(tokio::time::Instant::now);
         let (daemon, place) = (entry.daemon, entry.place.clone());
         let (machine, layout, name) = (self.machine.clone(), self.layout.clone(), name.clone());
         let sender = self.sender.clone();

@@ -25,6 +25,7 @@ pub(super) fn launch(
     recovering: bool,
 ) -> Result<Launched, String> {
     let words = |error: &dyn std::error::Error| error.to_string();
+    let recovering = recovering && may_keep(machine, name, daemon, place);
     let command = daemon.command(name.program, place, recovering).map_err(|error| words(&error))?;
     let namespace = machine.namespace(&name.domain).map_err(|error| words(&error))?;
     let mut mounts = MountPlan::for_domain(&layout.run_dir, &name.domain).map_err(|error| words(&error))?;
@@ -47,4 +48,13 @@ pub(super) fn launch(
     // Here it runs and nothing tells of it yet. Nothing can fail any more, but we can die.
     let _ = fault::point("step");
     Ok(Launched { process, config })
+}
+
+/// Whether what the one before left in the kernel may stay until the neighbors have said everything again: not if the program
+/// is about to read a policy that refuses some of it.
+fn may_keep(machine: &Machine, name: &DaemonName, daemon: &dyn RoutingDaemon, place: &Place) -> bool {
+    let program = daemon.decided_by(name.program);
+    let read = machine.loaded_config(&DaemonName::new(&name.domain, program));
+    let next = std::fs::read_to_string(place.config(program)).ok();
+    read.zip(next).is_some_and(|(read, next)| daemon.accepts_the_same(&read, &next))
 }

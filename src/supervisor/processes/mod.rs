@@ -84,7 +84,12 @@ struct Entry {
     recover: bool,
     /// Whether the process replaces one whose routes neighbors still hold.
     recovering: bool,
+    /// When it began to, as long as what the one before left in the kernel may still be there.
+    recovers_since: Option<Instant>,
 }
+
+/// How long what a daemon left in the kernel may be there after the next one began: zebra's `-K90`, and a little more.
+const LEFT_FOR: Duration = Duration::from_secs(100);
 
 /// Every routing daemon that runs or should.
 pub struct Processes {
@@ -211,6 +216,7 @@ impl Processes {
             unanswered_why: None,
             recover,
             recovering: false,
+            recovers_since: None,
         });
         true
     }
@@ -317,7 +323,12 @@ impl Processes {
             return Ok(());
         }
         if before.is_none() && !daemon.reads_whole() && pid.is_some() {
-            return self.renew(&name).await;
+            return self.renew(&name, "what it has read is not known").await;
+        }
+        let leftover = entry.recovers_since.is_some_and(|since| since.elapsed() < LEFT_FOR);
+        let refuses = |(old, new): (&String, &String)| !daemon.accepts_the_same(old, new);
+        if leftover && pid.is_some() && before.as_ref().zip(wanted.as_ref()).is_some_and(refuses) {
+            return self.renew(&name, "it refuses what the one before it left in the kernel").await;
         }
         if let (State::Silent | State::Hung, Some(since)) = (entry.life.state(), entry.life.unanswered_since()) {
             // It is about to be replaced by one that reads the configuration anyway.
@@ -341,9 +352,9 @@ impl Processes {
     }
 
     /// Has a program begin again that cannot be told another configuration, and waits until it has read that.
-    async fn renew(&mut self, name: &DaemonName) -> Result<(), DaemonError> {
+    async fn renew(&mut self, name: &DaemonName, why: &str) -> Result<(), DaemonError> {
         let (domain, program) = (&name.domain, name.program.as_str());
-        tracing::info!(%domain, "{program} begins again, because what it has read is not known");
+        tracing::info!(%domain, "{program} begins again, because {why}");
         self.feed(name, &Event::Renew);
         self.fell(name, true);
         let deadline = Instant::now() + RENEWED_WITHIN;

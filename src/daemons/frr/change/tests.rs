@@ -73,7 +73,25 @@ fn a_filter_is_made_then_used_then_the_old_one_removed() {
             "address-family: neighbor fe80::2 route-map rd-b-in-1 in"
         ]
     );
-    assert_eq!(change.judged_anew, BTreeSet::from(["fe80::2".to_owned(), "fe80::4".to_owned()]));
+    let asked = ["fe80::2", "fe80::4"].map(|name| (name.to_owned(), Judged::Asked));
+    assert_eq!(change.judged_anew, BTreeMap::from(asked));
+}
+
+#[test]
+fn what_is_kept_is_judged_by_bgpd_and_who_is_kept_from_now_on_begins_again() {
+    const KEPT: &str = "  neighbor fe80::2 soft-reconfiguration inbound\n";
+    let line = "  neighbor fe80::2 route-map rd-b-in-1 in\n";
+    let (before, other) = (OLD.replace(line, &format!("{KEPT}{line}")), line.replace("in-1", "in-2"));
+    assert_ne!(before, OLD);
+    let judged = |old: &str, new: &str| Change::between(old, new).judged_anew.get("fe80::2").copied();
+    assert_eq!(judged(OLD, &OLD.replace(line, &other)), Some(Judged::Asked));
+    assert_eq!(judged(&before, &before.replace(line, &other)), Some(Judged::Kept));
+    assert_eq!(judged(OLD, &before), Some(Judged::Again));
+    assert_eq!(judged(OLD, &before.replace(line, &other)), Some(Judged::Again));
+    assert_eq!(judged(&before, OLD), None);
+    let lines: Vec<_> = before.lines().filter(|line| !line.contains("fe80::2")).collect();
+    let new = lines.join("\n");
+    assert_eq!(judged(&new, &before), None, "it is a new neighbor");
 }
 
 #[test]
@@ -187,4 +205,25 @@ fn of_an_interface_only_what_it_is_told_comes_and_goes() {
         switched(&Change::between(with, "hostname a\n")),
         ["interface: ipv6 nd ra-fast-retrans", "interface: no ipv6 nd ra-interval 1800"]
     );
+}
+
+#[test]
+fn a_policy_that_refuses_what_another_accepted_is_told_from_one_that_does_not() {
+    let same = |from: &str, to: &str| {
+        assert!(OLD.contains(from), "{from}");
+        accepts_the_same(OLD, &OLD.replace(from, to))
+    };
+    for (from, to) in [("hostname a", "hostname b"), ("timers 30 90", "timers 10 30"), ("  network 10.1.0.0/16\n", "")]
+    {
+        assert!(same(from, to), "{to}");
+    }
+    for (from, to) in [
+        ("rd-b-in-1", "rd-b-in-2"),
+        (" neighbor fe80::4 remote-as 65004\n", ""),
+        ("remote-as 65004", "remote-as 65005"),
+        ("  neighbor fe80::4 activate\n", ""),
+        ("mine seq 5 permit ^65002", "mine seq 5 permit ^65003"),
+    ] {
+        assert!(!same(from, to), "{to}");
+    }
 }

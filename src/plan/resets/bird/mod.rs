@@ -16,7 +16,7 @@ use self::configuration::Configuration;
 use self::lexer::Token;
 use self::options::{CHANNEL_SETTINGS, Effect, SETTINGS, Setting};
 use self::protocol::{Channel, Protocol, Value};
-use super::reason::{About, Reason, UNWATCHED};
+use super::reason::{About, Reason, STALE, UNWATCHED};
 use super::{Configured, Negotiated};
 use crate::model::Family;
 use crate::render;
@@ -46,7 +46,8 @@ pub(super) fn changes<'n>(
     for (name, before) in old.sessions.iter().filter(|(_, protocol)| !is_disabled(protocol)) {
         let session = configured(name, before);
         let ours = is_ours(&session);
-        let mut found = Found { reasons: Vec::new(), known: known(name), ours };
+        let again = new.sessions.get(name).is_some_and(|after| begins_again(name, after));
+        let mut found = Found { reasons: Vec::new(), known: known(name), ours, again };
         match new.sessions.get(name) {
             None => found.surely(About::Removed, "it is no longer configured"),
             Some(after) => {
@@ -60,6 +61,56 @@ pub(super) fn changes<'n>(
         }
     }
     Some(changes)
+}
+
+/// The sessions of which other routes are accepted once `new` is read instead of `old`, and whether rdsup has them begin again
+/// then. Where that cannot be known it is all of them; `None` if `new` cannot be read.
+pub(super) fn judged_anew(old: Option<&str>, new: &str) -> Option<BTreeMap<String, bool>> {
+    let new = Configuration::read(new).ok()?;
+    let again = |name: &String, it: &Protocol<'_>| (name.clone(), begins_again(name, it));
+    let readable = old.and_then(|old| Configuration::read(old).ok());
+    let comparable = |old: &Configuration<'_>| !old.includes && !new.includes && old.common == new.common;
+    let Some(old) = readable.filter(comparable) else {
+        return Some(new.sessions.iter().map(|(name, it)| again(name, it)).collect());
+    };
+    let mut judged = BTreeMap::new();
+    for (name, before) in &old.sessions {
+        match new.sessions.get(name) {
+            None => drop(judged.insert(name.clone(), false)),
+            Some(after) if !accepts_the_same(before, after) => judged.extend([again(name, after)]),
+            Some(_) => {}
+        }
+    }
+    Some(judged)
+}
+
+/// Whether the same routes of the same neighbor are accepted.
+fn accepts_the_same(old: &Protocol<'_>, new: &Protocol<'_>) -> bool {
+    let same = |option: &str| old.text(option) == new.text(option);
+    let stays = |(name, before): (&String, &Channel<'_>)| {
+        let imports = || CHANNEL_SETTINGS.iter().filter(|setting| setting.effect == Effect::Import);
+        let same = |after: &Channel<'_>| {
+            before.unknown == after.unknown
+                && !imports().any(|it| differs(it, before.values.get(it.name), after.values.get(it.name)))
+        };
+        new.channels.get(name).is_some_and(same)
+    };
+    same("AS number of the neighbor")
+        && same("address of the neighbor")
+        && old.unknown == new.unknown
+        && old.channels.iter().all(stays)
+}
+
+/// Whether a channel keeps what it is sent.
+fn keeps(channel: &Channel<'_>) -> bool {
+    channel.values.get("import table").and_then(Value::text).is_some_and(|text| text == "on")
+}
+
+/// Whether a session begins again when routes from it are to be judged anew: that with a neighbor several hops away, for which
+/// BIRD must resolve next hops. It keeps them in no import table (see `render::bird`), and the neighbor need not send what it is
+/// asked for.
+fn begins_again(name: &str, protocol: &Protocol<'_>) -> bool {
+    render::is_neighbor_protocol(name) && multihop(protocol) != "direct"
 }
 
 fn configured(name: &str, protocol: &Protocol<'_>) -> Configured {
@@ -135,6 +186,8 @@ struct Found<'a> {
     known: Option<&'a Negotiated>,
     /// Whether a daemon of ours is at the other end.
     ours: bool,
+    /// Whether it begins again when routes from it are to be judged anew.
+    again: bool,
 }
 
 impl Found<'_> {
@@ -225,11 +278,20 @@ impl Found<'_> {
     /// Routes are to be judged anew. A daemon that neither keeps them nor can ask for them again must begin again.
     fn import(&mut self, channel: &str, old: &Channel<'_>) {
         const WITHOUT: &str = "the neighbor has no route refresh, and routes from it are to be judged anew";
-        let keeps = old.values.get("import table").and_then(Value::text).is_some_and(|text| text == "on");
-        if keeps
+        const AFAR: &str =
+            "routes from it are to be judged anew, and BIRD does not keep those of a neighbor several hops away";
+        if self.known.is_some_and(|known| known.stale) {
+            self.reasons.push(Reason::surely(About::Refresh, STALE));
+            return;
+        }
+        if keeps(old)
             || self.is_up(channel) == Some(false)
             || self.reasons.iter().any(|reason| reason.about == About::Refresh)
         {
+            return;
+        }
+        if self.again {
+            self.reasons.push(Reason::surely(About::Refresh, AFAR));
             return;
         }
         let refreshes = self.known.map(|known| known.route_refresh);

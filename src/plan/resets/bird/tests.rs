@@ -35,7 +35,7 @@ fn channel(old: &str, new: &str, known: Option<&Negotiated>) -> Vec<String> {
 }
 
 fn negotiated(route_refresh: bool, imported: u64) -> Negotiated {
-    Negotiated { source: None, route_refresh, imported: BTreeMap::from([(Family::Ipv4, imported)]) }
+    Negotiated { source: None, route_refresh, imported: BTreeMap::from([(Family::Ipv4, imported)]), stale: false }
 }
 
 #[test]
@@ -162,6 +162,30 @@ fn routes_that_are_judged_anew_reset_a_session_whose_neighbor_cannot_send_them_a
         assert_eq!(reasons(&ours(""), &ours(changed), None), [""; 0], "{changed}");
     }
     assert_eq!(channel("", "export all;", Some(&negotiated(false, 0))), [""; 0]);
+}
+
+#[test]
+fn a_neighbor_several_hops_away_begins_again_when_its_routes_are_judged_anew() {
+    let with = |name: &str, own: &str, filter: &str| {
+        daemon(own, &format!("import {filter};")).replace("bgp s", &format!("bgp {name}"))
+    };
+    let afar = "routes from it are to be judged anew, and BIRD does not keep those of a neighbor several hops away";
+    let negotiated = negotiated(true, 0);
+    for (name, own, again) in
+        [("ext_far", "multihop 3;", true), ("ext_near", "direct;", false), ("s", "multihop 3;", false)]
+    {
+        let (old, new) = (with(name, own, "all"), with(name, own, "none"));
+        let told = changes(&old, &new, |_| Some(&negotiated), |_| false).expect("it is BIRD's text");
+        let told: Vec<_> = told.iter().flat_map(|(_, reasons)| reasons).map(|it| it.words.as_str()).collect();
+        assert_eq!(told, vec![afar; usize::from(again)], "{name}");
+        let judged = |old: Option<&str>| super::judged_anew(old, &new).expect("it is BIRD's text");
+        let all = BTreeMap::from([(name.to_owned(), again)]);
+        assert_eq!(judged(Some(&old)), all);
+        assert_eq!(judged(None), all, "what was read before is not known");
+        assert_eq!(judged(Some(&new)), BTreeMap::new());
+        let gone = super::judged_anew(Some(&old), "router id 192.0.2.1; protocol device { }");
+        assert_eq!(gone, Some(BTreeMap::from([(name.to_owned(), false)])));
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::options::{Effect, of_neighbor, of_router};
-use super::reason::{About, Reason, UNWATCHED};
+use super::reason::{About, Reason, STALE, UNWATCHED};
 use super::{Configured, Negotiated};
 use crate::model::Family;
 use crate::plan::frr::{Configuration, Line, declares, neighbor_of, own_asn, setting};
@@ -112,7 +112,7 @@ fn common(old: &Configuration, new: &Configuration) -> Vec<Reason> {
                 reasons.push(Reason::surely(About::RouterId, &words));
             }
             Effect::Restart(name) => reasons.push(Reason::surely(About::Other, &format!("{name} changes"))),
-            Effect::Nothing | Effect::Import | Effect::Limit | Effect::Watch => {}
+            Effect::Nothing | Effect::Import | Effect::Limit | Effect::Keep | Effect::Watch => {}
             Effect::Unknown => {
                 reasons.push(Reason::maybe(&format!("{setting:?} changes, of which it is not known what it does")));
             }
@@ -173,7 +173,17 @@ impl Found<'_> {
                     self.surely(About::of(name), &format!("{place}{}", words(name, &setting, before, after)));
                 }
                 Effect::Import if option == "enforce-first-as" => self.import(),
-                Effect::Import if option.ends_with(" in") && before.is_some() => self.import(),
+                Effect::Import if option.ends_with(" in") && before.is_some() => {
+                    if self.known.is_some_and(|known| known.stale) {
+                        self.surely(About::Refresh, STALE);
+                    } else if !keeps(old, &part) {
+                        self.import();
+                    }
+                }
+                Effect::Keep if after.is_some() => {
+                    self.surely(About::Other, &format!("{place}what it sends is kept from now on"));
+                }
+                Effect::Keep => self.import(),
                 Effect::Limit => self.limit(family, before, after),
                 Effect::Watch if after.is_none() => self.reasons.push(Reason::maybe(UNWATCHED)),
                 Effect::Import | Effect::Watch | Effect::Nothing => {}
@@ -224,6 +234,12 @@ impl Found<'_> {
                 .push(Reason::maybe(&format!("the limit of {name} becomes {after}, and there may be more routes"))),
         }
     }
+}
+
+/// Whether bgpd keeps what a neighbor sends in a family, and judges it by itself.
+fn keeps(lines: &[&Line], part: &str) -> bool {
+    let of_part = |line: &&&Line| line.path.get(1).map(String::as_str).unwrap_or_default() == part;
+    lines.iter().filter(of_part).any(|line| line.text.ends_with(" soft-reconfiguration inbound"))
 }
 
 /// An unnumbered neighbor is made and told its AS number in one line: `neighbor rd-b interface remote-as 65002`.

@@ -9,6 +9,8 @@ pub(super) enum Effect {
     Import,
     /// What is there too many already closes the session.
     Limit,
+    /// Whether what the neighbor sends is kept. From when it is, rdsup has it begin again, see `daemons::frr`.
+    Keep,
     /// When it goes the other end is not told, and misses it.
     Watch,
     /// Nothing that is seen at the other end, or it counts from the next session on, or routes are sent again.
@@ -41,6 +43,7 @@ pub(super) fn of_neighbor(option: &str) -> Effect {
         "disable-addpath-rx" => Effect::Restart("receiving several paths"),
         "activate" => Effect::Restart("activate"),
         "maximum-prefix" => Effect::Limit,
+        "soft-reconfiguration" => Effect::Keep,
         "bfd" => Effect::Watch,
         "enforce-first-as" | "route-map" | "prefix-list" | "filter-list" | "distribute-list" => Effect::Import,
         "description"
@@ -55,7 +58,6 @@ pub(super) fn of_neighbor(option: &str) -> Effect {
         | "maximum-prefix-out"
         | "next-hop-self"
         | "send-community"
-        | "soft-reconfiguration"
         | "weight"
         | "allowas-in"
         | "as-override"

@@ -28,7 +28,7 @@ router bgp 65001
 ";
 
 fn known(route_refresh: bool) -> Negotiated {
-    Negotiated { source: None, route_refresh, imported: BTreeMap::from([(Family::Ipv4, 60)]) }
+    Negotiated { source: None, route_refresh, imported: BTreeMap::from([(Family::Ipv4, 60)]), stale: false }
 }
 
 fn after(from: &str, to: &str) -> Vec<String> {
@@ -119,6 +119,20 @@ fn who_cannot_be_asked_for_routes_again_is_reset_by_policy() {
     let new = TEXT.replace("192.0.2.1 route-map in-1 in", "192.0.2.1 route-map in-2 in");
     let words = "isp: the neighbor has no route refresh, and routes from it are to be judged anew";
     assert_eq!(told(&new, false), [words]);
+}
+
+#[test]
+fn what_is_kept_is_judged_anew_without_the_neighbor_once_it_has_begun_again() {
+    const LINE: &str = "  neighbor 192.0.2.1 route-map in-1 in\n";
+    let kept = TEXT.replace(LINE, &format!("  neighbor 192.0.2.1 soft-reconfiguration inbound\n{LINE}"));
+    let known = known(false);
+    let words = |old: &str, new: &str| -> Vec<String> {
+        let found = changes(old, new, |_| Some(&known), |_| false);
+        found.into_iter().flat_map(|(_, reasons)| reasons).map(|reason| reason.words).collect()
+    };
+    assert_eq!(words(TEXT, &kept), ["ipv4: what it sends is kept from now on"]);
+    assert_eq!(words(&kept, &kept.replace(LINE, &LINE.replace("in-1", "in-2"))), [""; 0]);
+    assert_eq!(words(&kept, TEXT), ["the neighbor has no route refresh, and routes from it are to be judged anew"]);
 }
 
 #[test]
