@@ -32,8 +32,8 @@ const DIRECTORIES: [&str; 7] = [
 ];
 /// The oldest FRR whose commands have all that is generated.
 const AT_LEAST: [u32; 3] = [8, 4, 0];
-/// The first version that is configured in another way.
-const BELOW: [u32; 3] = [10, 0, 0];
+/// The first version that reads what is generated in another way.
+const BELOW: [u32; 3] = [9, 0, 0];
 /// Whom the daemons become.
 pub const USER: &str = "frr";
 /// The groups that they are in, which they insist on: their own, and that of their sockets.
@@ -81,9 +81,10 @@ pub enum Unusable {
         /// Its version.
         found: String,
     },
-    /// zebra takes most of its configuration from another program, which is not started here: it would never find a way to a
-    /// neighbor. Seen with 10.3.
-    #[error("{} is FRR {found}, and from {}.{} on zebra is configured by mgmtd, which rdsup does not run yet", program.display(), BELOW[0], BELOW[1])]
+    /// From 9.0 on the first entry of a route map without optimization is passed over (`route_map_apply_ext()`), so that every
+    /// route would be refused. From 10.0 on zebra takes most of its configuration from another program, which is not started
+    /// here, and would never find a way to a neighbor. Seen with 10.3.
+    #[error("{} is FRR {found}, and from {}.{} on FRR takes a configuration in another way, which rdsup does not know yet", program.display(), BELOW[0], BELOW[1])]
     TooNew {
         /// The program.
         program: PathBuf,
@@ -133,7 +134,7 @@ impl Unusable {
             Self::Missing => "apt install frr, or set daemon = \"bird\" in the domain",
             Self::Foreign { .. } => "remove that program, or apt install frr",
             Self::TooOld { .. } => "apt install frr from a newer release, or set daemon = \"bird\" in the domain",
-            Self::TooNew { .. } => "install FRR 8.4 to 9.1, or set daemon = \"bird\" in the domain",
+            Self::TooNew { .. } => "install FRR 8.4 or 8.5, or set daemon = \"bird\" in the domain",
             Self::Incomplete { .. } | Self::TwoVersions { .. } | Self::NoBfdd(_) | Self::NoVtysh => {
                 "apt install --reinstall frr"
             }
@@ -242,7 +243,7 @@ async fn version_of(program: &Path) -> Result<String, DaemonError> {
 
 fn judge(program: &Path, said: &str) -> Result<String, Unusable> {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
-    // `bgpd version 8.4.4`, or, as its vty says it, `FRRouting 9.1 (host)`.
+    // `bgpd version 8.4.4`, or, as its vty says it, `FRRouting 8.5 (host)`.
     let starts = [format!("{name} version "), "FRRouting ".to_owned()];
     let line = said.lines().find(|line| starts.iter().any(|start| line.starts_with(start)));
     let Some((found, numbers)) = line.and_then(said::version) else {
@@ -314,9 +315,9 @@ mod tests {
                 "8.4.4",
             ),
             ("bgpd version 8.4\n", "8.4"),
-            ("bgpd version 9.1-dev-g0123abc\n", "9.1-dev-g0123abc"),
-            ("bgpd version 9.0~rc1\n", "9.0~rc1"),
-            ("FRRouting 9.1 (host)\n", "9.1"),
+            ("bgpd version 8.5-dev-g0123abc\n", "8.5-dev-g0123abc"),
+            ("bgpd version 8.5~rc1\n", "8.5~rc1"),
+            ("FRRouting 8.5 (host)\n", "8.5"),
             ("FRRouting 8.5.4 (host) on Linux(6.1.0)\n", "8.5.4"),
         ] {
             assert_eq!(judged(said), Ok(version.to_owned()), "{said}");
@@ -328,7 +329,7 @@ mod tests {
         let said = |answer: &str| judged(answer).expect_err("it cannot be used").to_string();
         assert_eq!(
             said("bgpd version 10.3\nCopyright\n"),
-            "/usr/lib/frr/bgpd is FRR 10.3, and from 10.0 on zebra is configured by mgmtd, which rdsup does not run yet"
+            "/usr/lib/frr/bgpd is FRR 10.3, and from 9.0 on FRR takes a configuration in another way, which rdsup does not know yet"
         );
         assert_eq!(
             said("bgpd version 8.3.1\n"),
@@ -374,19 +375,19 @@ mod tests {
 
     #[tokio::test]
     async fn both_are_asked_and_must_be_of_one_version() {
-        let good = stand_ins(&[("zebra", "zebra version 9.1"), ("bgpd", "bgpd version 9.1")]);
+        let good = stand_ins(&[("zebra", "zebra version 8.5"), ("bgpd", "bgpd version 8.5")]);
         let found = ask(good.path()).await.expect("it can be used");
-        assert_eq!((found.home.as_path(), found.version.as_str()), (good.path(), "9.1"));
-        let mixed = stand_ins(&[("zebra", "zebra version 9.1"), ("bgpd", "bgpd version 9.0.2")]);
+        assert_eq!((found.home.as_path(), found.version.as_str()), (good.path(), "8.5"));
+        let mixed = stand_ins(&[("zebra", "zebra version 8.5"), ("bgpd", "bgpd version 8.4.4")]);
         let error = ask(mixed.path()).await.expect_err("they are of two versions");
-        assert!(error.to_string().ends_with("is of two versions: zebra is 9.1, bgpd is 9.0.2"), "{error}");
+        assert!(error.to_string().ends_with("is of two versions: zebra is 8.5, bgpd is 8.4.4"), "{error}");
         assert!(error.hint().is_some_and(|hint| hint.contains("apt install")), "{error:?}");
     }
 
     #[test]
     fn a_bgpd_without_a_zebra_beside_it_is_none_of_frr_s() {
         let other = stand_ins(&[("bgpd", "OpenBGPD 7.7")]);
-        let whole = stand_ins(&[("zebra", "zebra version 9.1"), ("bgpd", "bgpd version 9.1")]);
+        let whole = stand_ins(&[("zebra", "zebra version 8.5"), ("bgpd", "bgpd version 8.5")]);
         let both = [other.path(), whole.path()].map(Path::to_owned);
         assert_eq!(first_whole(&both).as_deref(), Ok(whole.path()));
         assert_eq!(first_whole(&both[..1]), Err(Unusable::Missing));
@@ -402,7 +403,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_found_counts_until_a_program_is_another() {
-        let home = stand_ins(&[("zebra", "zebra version 9.1"), ("bgpd", "bgpd version 9.1")]);
+        let home = stand_ins(&[("zebra", "zebra version 8.5"), ("bgpd", "bgpd version 8.5")]);
         remember(&ask(home.path()).await.expect("it can be used"));
         assert!(remembered(home.path()).is_some());
         let newer = stand_ins(&[("bgpd", "bgpd version 9.2")]);
