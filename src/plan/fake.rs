@@ -153,7 +153,8 @@ impl Observed {
                     Some((*program, text.clone()))
                 };
                 let loaded = running.iter().filter_map(read).collect();
-                domain.daemon = ObservedDaemon::Running { kind: *kind, pid: 1, programs: running, loaded };
+                domain.daemon =
+                    ObservedDaemon::Running { kind: *kind, pid: 1, programs: running, loaded, leftovers: false };
             }
             Action::StopDaemon { .. } if step.action.stops_core() => self.domain(name).daemon = ObservedDaemon::Stopped,
             Action::StopDaemon { programs: gone, .. } => {

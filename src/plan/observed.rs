@@ -132,6 +132,8 @@ pub enum ObservedDaemon {
         programs: BTreeSet<Program>,
         /// What its programs last loaded.
         loaded: BTreeMap<Program, String>,
+        /// Whether the kernel may still hold what the daemon before this one wrote there.
+        leftovers: bool,
     },
 }
 

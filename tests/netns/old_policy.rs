@@ -253,6 +253,40 @@ fn keeps_nothing_that_the_next_one_refuses(daemon: &'static str, program: &str) 
     edge.forgets("11.0.1.0/24");
 }
 
+/// The next one has begun with the old policy, and left alone what it found.
+fn begins_again_for_what_it_refuses(daemon: &'static str, program: &str) {
+    let edge = Edge::new(daemon);
+    let near = edge.near(&[&GRACEFUL_RESTART], &["9.0.1.0/24", "11.0.1.0/24"]);
+    edge.machine.rdsup("start --detach").ok();
+    edge.learns(&["9.0.1.0/24", "11.0.1.0/24"]);
+    edge.loses(near);
+    edge.machine.line(&format!("pkill -9 -x {program}"));
+    eventually(SOON, "another one runs", || {
+        let status = edge.machine.rdsup("status edge --json").stdout;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap_or_default();
+        let daemon = &status["domains"][0]["daemon"];
+        daemon["state"] == "running" && daemon["restarts"].as_u64() > Some(0)
+    });
+    assert!(edge.has("11.0.1.0/24"), "it is left alone");
+    let told = edge.narrows();
+    assert!(told.reasons.iter().any(|why| why.contains("the daemon before it died less than 100 s ago")), "{told:?}");
+    edge.forgets("11.0.1.0/24");
+    let _near = edge.near(&[&GRACEFUL_RESTART], &["9.0.1.0/24", "11.0.1.0/24"]);
+    edge.learns(&["9.0.1.0/24"]);
+    assert!(!edge.has("11.0.1.0/24"));
+}
+
+#[test]
+fn bird_that_took_over_begins_again_for_what_it_is_to_refuse() {
+    begins_again_for_what_it_refuses("bird", "bird");
+}
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn frr_that_took_over_begins_again_for_what_it_is_to_refuse() {
+    begins_again_for_what_it_refuses("frr", "bgpd");
+}
+
 #[test]
 fn bird_that_was_killed_leaves_nothing_that_the_next_one_refuses() {
     keeps_nothing_that_the_next_one_refuses("bird", "bird");

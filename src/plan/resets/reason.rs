@@ -9,6 +9,9 @@ pub(super) const UNWATCHED: &str =
 pub(super) const STALE: &str =
     "routes from it are to be judged anew, and some are kept from before it was lost (graceful restart)";
 
+/// Why every session of a daemon that has just taken over may be reset.
+pub(super) const LEFTOVERS: &str = "the daemon before it died less than 100 s ago, and if routes are to be refused that it left in the kernel the daemon begins again";
+
 /// One reason, as one end of the session has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reason {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::reason::LEFTOVERS;
 use super::{About, Configured, Found, Key, Reason, SessionEnd, Sessions, bird, frr};
 use crate::model::{DaemonKind, DomainName, InterfaceName};
 use crate::plan::{Action, Desired, Observed, ObservedDaemon, ObservedDomain, Plan, RouteSpec, VethEnd};
@@ -24,9 +25,12 @@ impl<'a> Search<'a> {
 
     pub(super) fn run(mut self) -> BTreeMap<Key, Found> {
         for (name, domain) in &self.observed.domains {
-            if let ObservedDaemon::Running { kind, loaded, .. } = &domain.daemon {
+            if let ObservedDaemon::Running { kind, loaded, leftovers, .. } = &domain.daemon {
                 let config = kind.speaker().and_then(|speaker| loaded.get(&speaker));
                 self.domain(name, domain, *kind, config.map(String::as_str));
+                if *leftovers {
+                    self.leftovers(name, *kind, config);
+                }
             }
         }
         self.found
@@ -90,6 +94,18 @@ impl<'a> Search<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// A daemon that took over from one that died begins again if it is to refuse what that one left in the kernel. What of it
+    /// is there nobody knows, so this is said of every change.
+    fn leftovers(&mut self, name: &DomainName, kind: DaemonKind, config: Option<&String>) {
+        let reads = |action: &Action| matches!(action, Action::ReloadDaemon { .. });
+        if !self.plan.steps().any(|step| &step.domain == name && reads(&step.action)) {
+            return;
+        }
+        for session in config.and_then(|text| configured(kind, text)).iter().flatten() {
+            self.note(name, session, Reason::maybe(LEFTOVERS));
         }
     }
 

@@ -159,6 +159,20 @@ fn policy_resets_nothing_and_neither_does_a_first_start() {
 }
 
 #[test]
+fn whatever_a_daemon_is_to_read_may_reset_all_of_its_sessions_while_the_kernel_holds_what_the_one_before_left() {
+    let mut observed = running(FILE);
+    let domain = observed.domains.get_mut("private").unwrap();
+    let ObservedDaemon::Running { leftovers, .. } = &mut domain.daemon else { panic!("it runs") };
+    *leftovers = true;
+    assert_eq!(of(&observed, FILE), [""; 0]);
+    let told = of(&observed, &FILE.replace("routes = [\"192.168.0.0/16\"]", "routes = [\"192.168.0.0/17\"]"));
+    assert!(
+        told.len() == 1 && told[0].starts_with(&format!("? {PRIVATE}: private: the daemon before it died")),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn what_is_not_known_may_reset() {
     let mut observed = running(FILE);
     observed.domains.get_mut("private").unwrap().daemon = ObservedDaemon::Running {
@@ -166,10 +180,16 @@ fn what_is_not_known_may_reset() {
         pid: 7,
         programs: [Program::Bird].into(),
         loaded: BTreeMap::new(),
+        leftovers: false,
     };
     assert_eq!(of(&observed, FILE), [format!("? {PRIVATE}: private: what its daemon last loaded is not known")]);
     let strange = BTreeMap::from([(Program::Bird, "protocol bgp rd_internet {".to_owned())]);
-    observed.domains.get_mut("private").unwrap().daemon =
-        ObservedDaemon::Running { kind: DaemonKind::Bird, pid: 7, programs: [Program::Bird].into(), loaded: strange };
+    observed.domains.get_mut("private").unwrap().daemon = ObservedDaemon::Running {
+        kind: DaemonKind::Bird,
+        pid: 7,
+        programs: [Program::Bird].into(),
+        loaded: strange,
+        leftovers: false,
+    };
     assert_eq!(of(&observed, FILE), ["? private (every session): what its daemon last loaded cannot be read"]);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::launch::launch;
+use super::launch::{launch, may_keep};
 use super::output::{Listener, Output};
 use super::tell::tell;
 use super::{Happening, Processes, What};
@@ -57,8 +57,10 @@ impl Processes {
         };
         let recovering = recovering || std::mem::take(&mut entry.recover);
         entry.recovering = recovering;
-        entry.recovers_since = recovering.then(tokio::time::Instant::now);
         let (daemon, place) = (entry.daemon, entry.place.clone());
+        let decides = DaemonName::new(&name.domain, daemon.decided_by(name.program));
+        let left = self.entries.get(&decides).and_then(|entry| entry.read.clone());
+        let left = self.machine.loaded_config(&decides).or(left);
         let (machine, layout, name) = (self.machine.clone(), self.layout.clone(), name.clone());
         let sender = self.sender.clone();
         // In the order in which they were asked for, few at a time: many at once would all be slow. The place in the queue is taken
@@ -79,7 +81,8 @@ impl Processes {
             let _ = tokio::time::timeout(FIRST_WITHIN, first).await;
             let launching = name.clone();
             let launched = tokio::task::spawn_blocking(move || {
-                launch(&machine, &layout, &launching, daemon, &place, output, recovering)
+                let keeps = recovering && may_keep(daemon, &place, decides.program, left.as_deref());
+                launch(&machine, &layout, &launching, daemon, &place, output, keeps)
             });
             let result = launched.await.unwrap_or_else(|failed| Err(failed.to_string()));
             // Nobody listens only when the supervisor is leaving; then the daemon stays for the next one to adopt.
@@ -137,9 +140,11 @@ impl Processes {
 
     /// Notes which process runs, for the next supervisor.
     pub(super) fn remember(&self, name: &DaemonName) {
-        let Some(process) = self.entries.get(name).and_then(|entry| entry.process.as_ref()) else { return };
-        let noted =
-            || -> Result<(), Box<dyn std::error::Error>> { Ok(self.machine.record_daemon(name, &process.record()?)?) };
+        let Some(entry) = self.entries.get(name) else { return };
+        let (Some(process), keeps) = (&entry.process, entry.keeps) else { return };
+        let noted = || -> Result<(), Box<dyn std::error::Error>> {
+            Ok(self.machine.record_daemon(name, &process.record()?, keeps)?)
+        };
         if let Err(error) = noted()
             && process.is_running()
         {

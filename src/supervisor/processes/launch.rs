@@ -1,7 +1,7 @@
 //! Starting a program of a domain's daemon.
 
 use crate::daemons::{Place, RoutingDaemon};
-use crate::model::DaemonName;
+use crate::model::{DaemonName, Program};
 use crate::plan::Layout;
 use crate::sys::process::{MountPlan, Output, Process, Spawn};
 use crate::sys::{Machine, fault};
@@ -12,6 +12,8 @@ use crate::sys::{Machine, fault};
 pub struct Launched {
     pub process: Process,
     pub config: Option<String>,
+    /// Whether it leaves alone what the one before it left in the kernel.
+    pub keeps: bool,
 }
 
 /// Starts a program of a domain's daemon in its namespace and with its own view of the file system.
@@ -22,11 +24,10 @@ pub(super) fn launch(
     daemon: &dyn RoutingDaemon,
     place: &Place,
     output: Output,
-    recovering: bool,
+    keeps: bool,
 ) -> Result<Launched, String> {
     let words = |error: &dyn std::error::Error| error.to_string();
-    let recovering = recovering && may_keep(machine, name, daemon, place);
-    let command = daemon.command(name.program, place, recovering).map_err(|error| words(&error))?;
+    let command = daemon.command(name.program, place, keeps).map_err(|error| words(&error))?;
     let namespace = machine.namespace(&name.domain).map_err(|error| words(&error))?;
     let mut mounts = MountPlan::for_domain(&layout.run_dir, &name.domain).map_err(|error| words(&error))?;
     if let Some(scratch) = daemon.scratch() {
@@ -47,14 +48,13 @@ pub(super) fn launch(
         .map_err(|error| words(&error))?;
     // Here it runs and nothing tells of it yet. Nothing can fail any more, but we can die.
     let _ = fault::point("step");
-    Ok(Launched { process, config })
+    Ok(Launched { process, config, keeps })
 }
 
-/// Whether what the one before left in the kernel may stay until the neighbors have said everything again: not if the program
-/// is about to read a policy that refuses some of it.
-fn may_keep(machine: &Machine, name: &DaemonName, daemon: &dyn RoutingDaemon, place: &Place) -> bool {
-    let program = daemon.decided_by(name.program);
-    let read = machine.loaded_config(&DaemonName::new(&name.domain, program));
-    let next = std::fs::read_to_string(place.config(program)).ok();
-    read.zip(next).is_some_and(|(read, next)| daemon.accepts_the_same(&read, &next))
+/// Whether what the one before left in the kernel may stay until the neighbors have said everything again: not if `decides`, the
+/// program whose configuration says so, is about to read a policy that refuses some of what it accepted with `left`. Where nobody
+/// knows any more what that was it stays, as with every start that nothing changes for.
+pub(super) fn may_keep(daemon: &dyn RoutingDaemon, place: &Place, decides: Program, left: Option<&str>) -> bool {
+    let next = std::fs::read_to_string(place.config(decides)).ok();
+    left.zip(next.as_deref()).is_none_or(|(left, next)| daemon.accepts_the_same(left, next))
 }

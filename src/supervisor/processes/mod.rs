@@ -84,12 +84,11 @@ struct Entry {
     recover: bool,
     /// Whether the process replaces one whose routes neighbors still hold.
     recovering: bool,
-    /// When it began to, as long as what the one before left in the kernel may still be there.
-    recovers_since: Option<Instant>,
+    /// Whether it leaves alone what that one left in the kernel.
+    keeps: bool,
+    /// What the process that ended last had read.
+    read: Option<String>,
 }
-
-/// How long what a daemon left in the kernel may be there after the next one began: zebra's `-K90`, and a little more.
-const LEFT_FOR: Duration = Duration::from_secs(100);
 
 /// Every routing daemon that runs or should.
 pub struct Processes {
@@ -216,7 +215,9 @@ impl Processes {
             unanswered_why: None,
             recover,
             recovering: false,
-            recovers_since: None,
+            // One that is adopted goes on with it.
+            keeps: self.machine.keeps_leftovers(name),
+            read: None,
         });
         true
     }
@@ -325,9 +326,9 @@ impl Processes {
         if before.is_none() && !daemon.reads_whole() && pid.is_some() {
             return self.renew(&name, "what it has read is not known").await;
         }
-        let leftover = entry.recovers_since.is_some_and(|since| since.elapsed() < LEFT_FOR);
+        let leftovers = self.machine.keeps_leftovers(&name);
         let refuses = |(old, new): (&String, &String)| !daemon.accepts_the_same(old, new);
-        if leftover && pid.is_some() && before.as_ref().zip(wanted.as_ref()).is_some_and(refuses) {
+        if leftovers && pid.is_some() && before.as_ref().zip(wanted.as_ref()).is_some_and(refuses) {
             return self.renew(&name, "it refuses what the one before it left in the kernel").await;
         }
         if let (State::Silent | State::Hung, Some(since)) = (entry.life.state(), entry.life.unanswered_since()) {
@@ -419,8 +420,11 @@ impl Processes {
         match what {
             What::Tick => self.feed(&name, &Event::Tick),
             What::Spawned(Err(words)) => self.feed(&name, &Event::SpawnFailed(words)),
-            What::Spawned(Ok(Launched { process, config })) => {
+            What::Spawned(Ok(Launched { process, config, keeps })) => {
                 let pid = process.pid();
+                if let Some(entry) = self.entries.get_mut(&name) {
+                    (entry.recovering, entry.keeps) = (entry.recovering && keeps, keeps);
+                }
                 self.watch(&name, Arc::new(process));
                 self.remember(&name);
                 if let Some(text) = config {
@@ -431,9 +435,11 @@ impl Processes {
             // What a process did that has been replaced meanwhile no longer matters.
             What::Exited(pid, ..) if current == Some(pid) && fault::is_off("restart") => {}
             What::Exited(pid, reason, last_words) if current == Some(pid) => {
+                let read = self.machine.loaded_config(&name);
                 if let Some(entry) = self.entries.get_mut(&name) {
                     entry.process = None;
                     entry.last_words = last_words;
+                    entry.read = read.or(entry.read.take());
                 }
                 if let Err(error) = self.machine.forget_daemon(&name) {
                     tracing::warn!(domain = %name.domain, "{error}");

@@ -233,10 +233,11 @@ impl Machine {
                 let is_whole = kind.core().iter().all(|program| pids.contains_key(program));
                 let pid = *pids.get(&kind.speaker()?).filter(|_| is_whole)?;
                 let programs: BTreeSet<Program> = pids.into_keys().collect();
+                let leftovers = self.keeps_leftovers(&DaemonName::new(domain, kind.speaker()?));
                 let read =
                     |program: &Program| Some((*program, self.loaded_config(&DaemonName::new(domain, *program))?));
                 let loaded = programs.iter().filter_map(read).collect();
-                Some(ObservedDaemon::Running { kind, pid, programs, loaded })
+                Some(ObservedDaemon::Running { kind, pid, programs, loaded, leftovers })
             })
             .unwrap_or_default()
     }

@@ -1,6 +1,7 @@
 //! Notes in the run directory about what the kernel cannot say: they are compared with the kernel and never believed alone.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,13 @@ pub(super) struct FilterRecord {
 pub(super) struct DaemonRecord {
     /// The process.
     pub(super) process: ProcessRecord,
+    /// Whether it was told to leave alone for a while what the one before it had left in the kernel.
+    #[serde(default)]
+    pub(super) keeps: bool,
 }
+
+/// How long what a daemon left in the kernel may be there after the next one began: zebra's `-K90`, and a little more.
+const LEFT_FOR: Duration = Duration::from_secs(100);
 
 /// FNV-1a: tells a text from an altered one. Nobody gains by a collision, who could write the file as well.
 pub fn digest(text: &str) -> u64 {
@@ -96,9 +103,16 @@ impl Machine {
         paths.iter().try_for_each(|path| files::remove(path).map_err(|error| SysError::path("remove", path, error)))
     }
 
-    /// Remembers a process of a routing daemon, so that the next supervisor can adopt it.
-    pub fn record_daemon(&self, name: &DaemonName, process: &ProcessRecord) -> Result<(), SysError> {
-        write(&self.daemon_record(name), &DaemonRecord { process: process.clone() })
+    /// Remembers a process of a routing daemon, so that the next supervisor can adopt it, and whether it keeps what the one
+    /// before it left in the kernel.
+    pub fn record_daemon(&self, name: &DaemonName, process: &ProcessRecord, keeps: bool) -> Result<(), SysError> {
+        write(&self.daemon_record(name), &DaemonRecord { process: process.clone(), keeps })
+    }
+
+    /// Whether the kernel may still hold what the daemon before this one wrote there.
+    pub fn keeps_leftovers(&self, name: &DaemonName) -> bool {
+        let record = read::<DaemonRecord>(&self.daemon_record(name)).filter(|record| record.keeps);
+        record.is_some_and(|record| record.process.age().is_none_or(|age| age < LEFT_FOR))
     }
 
     /// The process that was recorded for a program; whether it still runs is not asked.

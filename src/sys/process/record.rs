@@ -4,8 +4,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use nix::unistd::{SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
+
+use crate::sys::clock;
 
 /// One process, such that no other process ever has the same record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +36,13 @@ impl ProcessRecord {
             exe: executable(pid)?,
             netns_inode: fs::metadata(format!("/proc/{pid}/ns/net"))?.ino(),
         })
+    }
+
+    /// How long ago it started.
+    pub fn age(&self) -> Option<Duration> {
+        let ticks = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok().filter(|ticks| *ticks > 0)?;
+        let started = Duration::from_millis(self.start_time.saturating_mul(1000) / ticks);
+        Some(clock::since_boot().ok()?.saturating_sub(started))
     }
 }
 
