@@ -114,7 +114,7 @@ fn a_record_that_names_a_stranger_has_nobody_signalled_and_nobody_adopted() {
     eventually(SOON, "it sleeps", || machine.sh(&format!("cat /proc/{sleeper}/comm")).trim() == "sleep");
     let of = |pid: &str| {
         machine.sh(&format!(
-            r#"printf '{{"process":{{"pid":%s,"start_time":%s,"boot_id":"%s","exe":"%s","netns_inode":%s}}}}' {pid} \
+            r#"printf '{{"process":{{"pid":%s,"start_time":%s,"boot_id":"%s","exe":"%s","netns_inode":%s}},"keeps":false}}' {pid} \
                "$(sed 's/.*)//' /proc/{pid}/stat | awk '{{ print $20 }}')" "$(cat /proc/sys/kernel/random/boot_id)" \
                "$(readlink /proc/{pid}/exe)" "$(stat -Lc %i /proc/{pid}/ns/net)""#
         ))
