@@ -383,9 +383,7 @@ pub fn silence() -> io::Result<()> {
 
 /// How long a process has been running, in seconds.
 pub fn uptime(pid: u32) -> io::Result<u64> {
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok());
-    let started = start_time(pid)? / ticks.unwrap_or(100).max(1);
-    Ok(super::clock::since_boot()?.as_secs().saturating_sub(started))
+    Ok(record::age(start_time(pid)?)?.as_secs())
 }
 
 /// Variables by which a service manager (or rdsup) talks to one process and not to what that starts.

@@ -154,6 +154,7 @@ fn more_than_frr_accepts(domains: &Domains<'_>, link: &KnownLink<'_>, index: usi
     if link.link.routing != Routing::Bgp || known.domain.daemon != DaemonKind::Frr {
         return;
     }
+    let Some(limit) = link.accept[index].table.and_then(|table| table.max_prefixes.as_ref()) else { return };
     let hidden = hidden(&link.accept[index].translations);
     let routes = sender.domain.routes.iter().map(|route| route.to);
     let announced: BTreeSet<IpNet> =
@@ -165,7 +166,6 @@ fn more_than_frr_accepts(domains: &Domains<'_>, link: &KnownLink<'_>, index: usi
                 && end.accept.routes.iter().any(|pattern| pattern.matches(net))
         };
         let count = announced.iter().filter(accepted).count();
-        let Some(limit) = link.accept[index].table.and_then(|table| table.max_prefixes.as_ref()) else { return };
         if u32::try_from(count).is_ok_and(|count| count <= end.accept.max_prefixes) {
             continue;
         }

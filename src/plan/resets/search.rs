@@ -27,16 +27,20 @@ impl<'a> Search<'a> {
         for (name, domain) in &self.observed.domains {
             if let ObservedDaemon::Running { kind, loaded, leftovers, .. } = &domain.daemon {
                 let config = kind.speaker().and_then(|speaker| loaded.get(&speaker));
-                self.domain(name, domain, *kind, config.map(String::as_str));
-                if *leftovers {
-                    self.leftovers(name, *kind, config);
-                }
+                self.domain(name, domain, *kind, config.map(String::as_str), *leftovers);
             }
         }
         self.found
     }
 
-    fn domain(&mut self, name: &DomainName, seen: &ObservedDomain, kind: DaemonKind, config: Option<&str>) {
+    fn domain(
+        &mut self,
+        name: &DomainName,
+        seen: &ObservedDomain,
+        kind: DaemonKind,
+        config: Option<&str>,
+        leftovers: bool,
+    ) {
         let wanted = self.desired.domains.get(name);
         let daemon = wanted.and_then(|wanted| wanted.daemon.as_ref());
         let next = daemon.filter(|daemon| daemon.kind == kind).and_then(|daemon| {
@@ -78,6 +82,11 @@ impl<'a> Search<'a> {
             }
             return;
         };
+        // One that took over from one that died begins again if it is to refuse what that one left in the kernel. What of it is
+        // there nobody knows, so this is said of every change.
+        for session in there.iter().filter(|_| leftovers) {
+            self.note(name, session, Reason::maybe(LEFTOVERS));
+        }
         let known = |protocol: &str| self.sessions.get(name).and_then(|sessions| sessions.get(protocol));
         let is_ours = |session: &Configured| self.peer(name, session).is_some();
         let changes = next.and_then(|next| match kind {
@@ -94,18 +103,6 @@ impl<'a> Search<'a> {
                     }
                 }
             }
-        }
-    }
-
-    /// A daemon that took over from one that died begins again if it is to refuse what that one left in the kernel. What of it
-    /// is there nobody knows, so this is said of every change.
-    fn leftovers(&mut self, name: &DomainName, kind: DaemonKind, config: Option<&String>) {
-        let reads = |action: &Action| matches!(action, Action::ReloadDaemon { .. });
-        if !self.plan.steps().any(|step| &step.domain == name && reads(&step.action)) {
-            return;
-        }
-        for session in config.and_then(|text| configured(kind, text)).iter().flatten() {
-            self.note(name, session, Reason::maybe(LEFTOVERS));
         }
     }
 

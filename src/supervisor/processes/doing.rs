@@ -56,7 +56,6 @@ impl Processes {
             None => process::Output::Null,
         };
         let recovering = recovering || std::mem::take(&mut entry.recover);
-        entry.recovering = recovering;
         let (daemon, place) = (entry.daemon, entry.place.clone());
         let decides = DaemonName::new(&name.domain, daemon.decided_by(name.program));
         let left = self.entries.get(&decides).and_then(|entry| entry.read.clone());

@@ -423,7 +423,7 @@ impl Processes {
             What::Spawned(Ok(Launched { process, config, keeps })) => {
                 let pid = process.pid();
                 if let Some(entry) = self.entries.get_mut(&name) {
-                    (entry.recovering, entry.keeps) = (entry.recovering && keeps, keeps);
+                    (entry.recovering, entry.keeps) = (keeps, keeps);
                 }
                 self.watch(&name, Arc::new(process));
                 self.remember(&name);

@@ -112,7 +112,7 @@ impl Machine {
     /// Whether the kernel may still hold what the daemon before this one wrote there.
     pub fn keeps_leftovers(&self, name: &DaemonName) -> bool {
         let record = read::<DaemonRecord>(&self.daemon_record(name)).filter(|record| record.keeps);
-        record.is_some_and(|record| record.process.age().is_none_or(|age| age < LEFT_FOR))
+        record.is_some_and(|record| !record.process.age().is_ok_and(|age| age >= LEFT_FOR))
     }
 
     /// The process that was recorded for a program; whether it still runs is not asked.

@@ -39,11 +39,16 @@ impl ProcessRecord {
     }
 
     /// How long ago it started.
-    pub fn age(&self) -> Option<Duration> {
-        let ticks = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok().filter(|ticks| *ticks > 0)?;
-        let started = Duration::from_millis(self.start_time.saturating_mul(1000) / ticks);
-        Some(clock::since_boot().ok()?.saturating_sub(started))
+    pub fn age(&self) -> io::Result<Duration> {
+        age(self.start_time)
     }
+}
+
+/// How long ago a process started, whose start is given in clock ticks since boot.
+pub(super) fn age(start_time: u64) -> io::Result<Duration> {
+    let ticks = sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100).max(1);
+    let started = Duration::from_millis(start_time.saturating_mul(1000) / ticks);
+    Ok(clock::since_boot()?.saturating_sub(started))
 }
 
 /// The random name of this boot.
