@@ -4,6 +4,7 @@
 //! takes a new configuration, and how it is asked. `show.rs` holds the answers, `query.rs` the questions.
 
 pub mod bird;
+mod connect;
 pub mod frr;
 mod query;
 mod said;

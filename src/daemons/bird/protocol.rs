@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::daemons::DaemonError;
+use crate::daemons::connect::connect;
 
 /// BIRD is ready: the banner, which it sends once its configuration is in force.
 pub const READY: u16 = 1;
@@ -110,10 +111,7 @@ pub struct Client {
 impl Client {
     /// Connects and waits for the banner. `patience` is how long each answer may take, this one included.
     pub async fn connect(socket: &Path, patience: Duration) -> Result<Self, DaemonError> {
-        let unreachable = |source| DaemonError::Unreachable { socket: socket.to_owned(), source };
-        let no_answer = |_| DaemonError::NoAnswer { socket: socket.to_owned(), after: patience };
-        // A stopped BIRD with a full backlog makes connect() wait.
-        let stream = timeout(patience, UnixStream::connect(socket)).await.map_err(no_answer)?.map_err(unreachable)?;
+        let stream = connect(socket, patience).await?;
         let mut client = Self { stream: BufReader::new(stream), socket: socket.to_owned(), patience };
         let banner = client.reply().await?;
         if banner.code() == READY { Ok(client) } else { Err(client.garbled(banner.message())) }

@@ -24,6 +24,7 @@ pub use self::change::{Change, Judged, Step};
 pub use self::installation::{GROUPS, Installation, USER, Unusable, find, identity, vtysh};
 use self::programs::Sockets;
 use self::vty::Client;
+use super::connect::connect;
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
 use crate::model::{DaemonKind, Family, Program};
 use crate::sys::clock::second_in_progress;
@@ -101,9 +102,7 @@ impl RoutingDaemon for Frr {
             self.answers(program, place).await?;
             if program == Program::Zebra {
                 // That the socket exists is not enough: it is there before anybody listens.
-                let zserv = programs::zserv_beside(&place.socket);
-                let connected = tokio::net::UnixStream::connect(&zserv).await;
-                connected.map_err(|source| DaemonError::Unreachable { socket: zserv, source })?;
+                connect(&programs::zserv_beside(&place.socket), PATIENCE).await?;
             }
             Ok(())
         }

@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::daemons::DaemonError;
+use crate::daemons::connect::connect;
 use crate::daemons::query::one_line;
 
 /// The answer has more bytes than anyone would read.
 const LARGEST_REPLY: usize = 256 << 20;
-/// How long a connection waits before it is tried again when the daemon has as many waiting as it can (its backlog is 5).
-const CONNECT_AGAIN: Duration = Duration::from_millis(10);
 
 /// How a command went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,19 +112,7 @@ pub struct Client {
 impl Client {
     /// Connects, within `patience`, which is then also how long each piece of an answer may take.
     pub async fn connect(socket: &Path, patience: Duration) -> Result<Self, DaemonError> {
-        let deadline = Instant::now() + patience;
-        let stream = loop {
-            match UnixStream::connect(socket).await {
-                Ok(stream) => break stream,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if Instant::now() >= deadline {
-                        return Err(DaemonError::NoAnswer { socket: socket.to_owned(), after: patience });
-                    }
-                    sleep(CONNECT_AGAIN).await;
-                }
-                Err(source) => return Err(DaemonError::Unreachable { socket: socket.to_owned(), source }),
-            }
-        };
+        let stream = connect(socket, patience).await?;
         Ok(Self { stream, socket: socket.to_owned(), patience })
     }
 
