@@ -93,8 +93,74 @@ async fn a_child_gets_its_input_and_nothing_of_the_service_manager() {
     assert_eq!(said(Spawn::new("cat").stdin(text.as_str())).await, text);
     let env = said(Spawn::new("env").env("RDSUP_CONFIG", "/x").env("OWN", "1")).await;
     assert!(env.contains("OWN=1") && env.contains("RDSUP_CONFIG=/x"), "what is set on purpose stays: {env}");
-    let status = said(shell("cat /proc/self/status").no_new_privs().new_session()).await;
-    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+}
+
+/// One that was taken over has the capabilities of the daemon that it was, here all of them.
+#[test]
+fn a_daemon_is_refused_what_would_lead_it_out_of_its_domain() {
+    in_own_host("a_daemon_is_refused_what_would_lead_it_out_of_its_domain", || async {
+        let machine = machine();
+        for name in ["a", "b"] {
+            make_domain(&machine, name).await;
+            std::fs::create_dir_all(machine.run_dir().join(name)).unwrap();
+        }
+        let other = Spawn::new("sleep").arg("600").spawn().unwrap();
+        let confined = |spawn: Spawn| {
+            let plan = MountPlan::for_domain(machine.run_dir(), &domain("a")).unwrap();
+            spawn.namespace(&machine.namespace(&domain("a")).unwrap()).mounts(plan).confined()
+        };
+        let status = said(confined(shell("cat /proc/self/status; ls /run/netns"))).await;
+        for line in ["NoNewPrivs:\t1\n", "Seccomp:\t2\n", "Seccomp_filters:\t2\n"] {
+            assert!(status.contains(line), "{status}");
+        }
+        assert!(status.ends_with('\n') && !status.ends_with("b\n"), "names of namespaces are seen:\n{status}");
+
+        let pid = other.pid();
+        for attempt in [
+            &format!("nsenter --net=/proc/{pid}/ns/net true"),
+            "unshare --net true",
+            "unshare --mount true",
+            "chroot / true",
+            &format!("kill -0 {pid}"),
+        ] {
+            // A fault of the attempt itself would be refused as well.
+            said(shell(attempt)).await;
+            let refused = confined(shell(attempt)).run_captured(SOON).await.unwrap();
+            let words = refused.words();
+            assert!(!refused.success() && words.contains("not permitted"), "{attempt}: {} {words}", refused.status);
+        }
+        assert!(other.signal(Signal::KILL).unwrap(), "it still runs");
+
+        // What the programs above do not use.
+        let answers = [
+            (libc::SYS_umount2, "(my $at = '/run/netns'), 0", libc::EPERM),
+            (libc::SYS_mount, "(my $what = 'none'), (my $at = '/mnt'), (my $kind = 'tmpfs'), 0, 0", libc::EPERM),
+            (libc::SYS_bpf, "0, 0, 0", libc::EPERM),
+            (libc::SYS_ptrace, "0, 0, 0, 0", libc::EPERM),
+            (libc::SYS_process_vm_readv, "0 + $$, 0, 0, 0, 0, 0", libc::EPERM),
+            (libc::SYS_pidfd_open, "0 + $$, 0", libc::EPERM),
+            (libc::SYS_open_tree, "-100, 0, 0", libc::EPERM),
+            (libc::SYS_move_mount, "-1, 0, -1, 0, 0", libc::EPERM),
+            (libc::SYS_io_uring_setup, "1, 0", libc::EPERM),
+            (libc::SYS_tgkill, "1, 1, 0", libc::EPERM),
+            (libc::SYS_tgkill, "0 + $$, 0 + $$, 0", 0),
+            (libc::SYS_kill, "0 + $$, 0", 0),
+            (libc::SYS_kill, "-1, 0", libc::EPERM),
+            (libc::SYS_clone, "0x40000000 | 17, 0, 0, 0, 0", libc::EPERM),
+            (libc::SYS_clone3, "0, 0", libc::ENOSYS),
+            (libc::SYS_socket, "40, 1, 0", libc::EPERM),
+            (libc::SYS_socket, "2, 2, 0", 0),
+            #[cfg(target_arch = "x86_64")]
+            (libc::SYS_setns | 0x4000_0000, "0, 0", libc::EPERM),
+        ];
+        for (call, arguments, errno) in answers {
+            let script = format!("print syscall({call}, {arguments}) < 0 ? $! + 0 : 0");
+            let answer = said(confined(Spawn::new("perl").args(["-e", &script]))).await;
+            assert_eq!(answer, errno.to_string(), "system call {call} ({arguments})");
+        }
+        // It can still have children and threads.
+        assert_eq!(said(confined(shell("(echo child)"))).await, "child\n");
+    });
 }
 
 /// All daemons are the same user: one that was taken over must not reach the sockets and the passwords of the others.

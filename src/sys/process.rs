@@ -3,6 +3,7 @@
 //! This is the only file that starts one. What runs already is a [`Process`].
 
 mod activity;
+mod confine;
 mod identity;
 mod limits;
 mod list;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use nix::sched::CloneFlags;
 
+use self::confine::Confinement;
 use super::SysError;
 use super::netns::{self, Namespace};
 
@@ -51,7 +53,7 @@ pub struct Spawn {
     stdin: Option<Vec<u8>>,
     output: Output,
     new_session: bool,
-    no_new_privs: bool,
+    confined: bool,
     identity: Option<Identity>,
     cgroup: Option<File>,
     unshare: CloneFlags,
@@ -108,7 +110,7 @@ impl Spawn {
             stdin: None,
             output: Output::Null,
             new_session: false,
-            no_new_privs: false,
+            confined: false,
             identity: None,
             cgroup: None,
             unshare: CloneFlags::empty(),
@@ -172,9 +174,11 @@ impl Spawn {
         self
     }
 
-    /// Sets `no_new_privs`: no program that it runs gains anything from set-user-id bits or file capabilities.
-    pub fn no_new_privs(mut self) -> Self {
-        self.no_new_privs = true;
+    /// Refuses it what no routing daemon needs and one that was taken over would try first: other namespaces, mounts, other
+    /// processes, the kernel itself. Sets `no_new_privs`, too: no program that it runs gains anything from set-user-id bits or
+    /// file capabilities.
+    pub fn confined(mut self) -> Self {
+        self.confined = true;
         self
     }
 
@@ -271,7 +275,7 @@ impl Spawn {
     fn needs_more_than_a_namespace(&self) -> bool {
         self.mounts.is_some()
             || self.new_session
-            || self.no_new_privs
+            || self.confined
             || self.identity.is_some()
             || self.cgroup.is_some()
             || !self.unshare.is_empty()
@@ -318,8 +322,8 @@ impl Spawn {
         if !self.needs_more_than_a_namespace() && self.namespace.is_none() {
             return Ok(command);
         }
-        let Self { namespace, mounts, new_session, no_new_privs, identity, cgroup, unshare, die_with_parent, .. } =
-            self;
+        let mut confinement = self.confined.then(Confinement::of_a_daemon).transpose()?;
+        let Self { namespace, mounts, new_session, identity, cgroup, unshare, die_with_parent, .. } = self;
         let maps = unshare.contains(CloneFlags::CLONE_NEWUSER).then(netns::UserMaps::root_only);
         // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed: it makes system
         // calls on values prepared before and neither allocates nor takes locks.
@@ -349,11 +353,11 @@ impl Spawn {
                 if let Some(identity) = &identity {
                     identity.assume()?;
                 }
-                if no_new_privs {
-                    identity::set_no_new_privs()?;
-                }
                 if die_with_parent {
                     identity::die_with_parent()?;
+                }
+                if let Some(confinement) = &mut confinement {
+                    confinement.apply()?;
                 }
                 Ok(())
             });

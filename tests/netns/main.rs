@@ -14,6 +14,7 @@ mod ask;
 mod attached;
 mod bfd;
 mod cgroups;
+mod confined;
 mod drift;
 mod drift_filter;
 mod drift_foreign;

@@ -42,7 +42,7 @@ pub(super) fn launch(
         .mounts(mounts)
         .output(output)
         .new_session()
-        .no_new_privs()
+        .confined()
         .cgroup(machine.cgroup(&name.domain))
         .spawn()
         .map_err(|error| words(&error))?;

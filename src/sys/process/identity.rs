@@ -71,7 +71,7 @@ fn clear_capabilities() -> io::Result<()> {
 }
 
 /// Sets `no_new_privs` on the calling thread, and so on every program that it becomes.
-pub(super) fn set_no_new_privs() -> io::Result<()> {
+fn set_no_new_privs() -> io::Result<()> {
     // SAFETY: prctl with these arguments reads no memory.
     let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

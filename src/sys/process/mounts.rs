@@ -48,10 +48,14 @@ enum Mount {
 impl MountPlan {
     /// The plan for a domain's daemon: its `/sys`; `/etc/netns/DOMAIN/*` over `/etc/*`; then `RUN_DIR/DOMAIN/resolv.conf`,
     /// if it exists, over `/etc/resolv.conf`. Of the run directory it sees its own part alone: all daemons are the same
-    /// user, and one that was taken over must reach neither the sockets nor the passwords of the others.
+    /// user, and one that was taken over must reach neither the sockets nor the passwords of the others. Nor does it see the
+    /// names of the other namespaces.
     pub fn for_domain(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
         let mut plan = Self { mounts: vec![Mount::Sysfs] };
         plan.bind_domain_files(run_dir, domain)?;
+        if Path::new(netns::DIRECTORY).is_dir() {
+            plan.mounts.push(Mount::Empty { at: c_string(Path::new(netns::DIRECTORY))? });
+        }
         let kept = c_string(&run_dir.join(domain.as_str()))?;
         plan.mounts.push(Mount::Only { directory: c_string(run_dir)?, kept });
         Ok(plan)
