@@ -176,6 +176,15 @@ fn a_daemon_sees_of_the_run_directory_its_own_part_alone() {
         let look = shell("cd /run/rdsup; ls; cat a/bird.conf; touch a/made").mounts(mounts);
         let said = look.run_captured(Duration::from_secs(5)).await.unwrap();
         assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("a\nsecret\n", ""));
+        // Of the files of the machine, those that its user could write to belong to all daemons, and some to the machine's own.
+        std::fs::create_dir("/run/other").unwrap();
+        let mounts = MountPlan::for_domain(machine.run_dir(), &domain("a")).unwrap();
+        let write = shell(
+            "echo > /dev/null; echo 0 > /proc/sys/net/ipv4/ip_forward; touch /run/rdsup/made /run/other/made /etc/made",
+        );
+        let said = write.mounts(mounts).run_captured(Duration::from_secs(5)).await.unwrap();
+        let refused: Vec<&str> = said.stderr.lines().filter(|line| line.ends_with("Read-only file system")).collect();
+        assert_eq!((refused.len(), said.stderr.lines().count()), (3, 3), "{}", said.stderr);
         assert!(Path::new("/run/rdsup/a/made").exists(), "what it makes there is seen by all");
         assert!(Path::new("/run/rdsup/b/bird.conf").exists(), "nothing changed outside");
     });

@@ -1,5 +1,7 @@
 //! What a daemon says is text of others.
 
+use super::frr::is_idle;
+
 /// Text of others without what could drive a terminal: a BGP neighbor may send words that end up in a log.
 pub fn harmless(text: &str) -> String {
     let dangerous = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
@@ -31,11 +33,11 @@ pub const LAST_LINES: usize = 5;
 /// How many characters of a line are kept.
 const LONGEST_LINE: usize = 400;
 
-/// One line of a daemon, harmless and not too long; none where nothing is in it.
+/// One line of a daemon, harmless and not too long; none where it tells nobody anything.
 pub fn line(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim();
-    if text.is_empty() {
+    if text.is_empty() || is_idle(text) {
         return None;
     }
     let mut line: String = harmless(text).replace('\t', " ");

@@ -6,6 +6,7 @@
 
 mod change;
 mod check;
+mod idle;
 mod installation;
 mod programs;
 mod reload;
@@ -21,6 +22,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub use self::change::{Change, Judged, Step};
+pub(super) use self::idle::is_idle;
 pub use self::installation::{GROUPS, Installation, USER, Unusable, find, identity, vtysh};
 use self::programs::Sockets;
 use self::vty::Client;

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,12 @@ use crate::sys::netns;
 pub const NAME_SERVICES: [&str; 5] =
     ["/run/systemd/resolve", "/run/nscd", "/run/dbus", "/run/avahi-daemon", "/run/unscd"];
 
+/// How many directories can stay writable. They are held by number between fork and exec, where nothing can be allocated.
+const MOST_WRITABLE: usize = 3;
+
+/// Where programs keep their logs.
+const LOGS: &str = "/var/log";
+
 /// What a mount namespace gets, prepared so that nothing has to be allocated between fork and exec.
 #[derive(Clone, Debug, Default)]
 pub struct MountPlan {
@@ -29,8 +36,8 @@ pub struct MountPlan {
 
 #[derive(Clone, Debug)]
 enum Mount {
-    /// Nothing that is there already can be written to.
-    ReadOnly,
+    /// Nothing that is there already can be written to, but what lies in these directories.
+    ReadOnly { but: [Option<CString>; MOST_WRITABLE] },
     /// `/sys` of the network namespace that the process is in.
     Sysfs,
     /// One file or directory over another.
@@ -49,7 +56,8 @@ impl MountPlan {
     /// The plan for a domain's daemon: its `/sys`; `/etc/netns/DOMAIN/*` over `/etc/*`; then `RUN_DIR/DOMAIN/resolv.conf`,
     /// if it exists, over `/etc/resolv.conf`. Of the run directory it sees its own part alone: all daemons are the same
     /// user, and one that was taken over must reach neither the sockets nor the passwords of the others. Nor does it see the
-    /// names of the other namespaces.
+    /// names of the other namespaces. It can write there, into the files of the kernel, and below `/var/log`, as far as its user may: whoever
+    /// operates one domain can have its daemon write to any file, and `/etc/frr` belongs to the daemons' user.
     pub fn for_domain(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
         let mut plan = Self { mounts: vec![Mount::Sysfs] };
         plan.bind_domain_files(run_dir, domain)?;
@@ -57,13 +65,15 @@ impl MountPlan {
             plan.mounts.push(Mount::Empty { at: c_string(Path::new(netns::DIRECTORY))? });
         }
         let kept = c_string(&run_dir.join(domain.as_str()))?;
-        plan.mounts.push(Mount::Only { directory: c_string(run_dir)?, kept });
+        plan.mounts.push(Mount::Only { directory: c_string(run_dir)?, kept: kept.clone() });
+        let logs = Path::new(LOGS).is_dir().then(|| c_string(Path::new(LOGS))).transpose()?;
+        plan.mounts.push(Mount::ReadOnly { but: [Some(kept), Some(c"/proc".to_owned()), logs] });
         Ok(plan)
     }
 
     /// For a program that is to change nothing: it can write to `scratch` alone, which is empty and goes when it ends.
     pub fn read_only(scratch: impl AsRef<Path>) -> io::Result<Self> {
-        Self { mounts: vec![Mount::ReadOnly] }.and_scratch(scratch)
+        Self { mounts: vec![Mount::ReadOnly { but: [const { None }; MOST_WRITABLE] }] }.and_scratch(scratch)
     }
 
     /// An empty directory over another, for what a program leaves behind.
@@ -127,7 +137,16 @@ impl Mount {
     fn apply(&self) -> io::Result<()> {
         let guard = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         match self {
-            Self::ReadOnly => read_only(c"/")?,
+            Self::ReadOnly { but } => {
+                let mut trees = [const { None }; MOST_WRITABLE];
+                for (tree, at) in trees.iter_mut().zip(but).filter_map(|(tree, at)| Some((tree, at.as_deref()?))) {
+                    *tree = Some((copy_of(at)?, at));
+                }
+                read_only(c"/")?;
+                for (tree, at) in trees.into_iter().flatten() {
+                    put(&tree, at)?;
+                }
+            }
             Self::Sysfs => {
                 // Where the machine hides parts of /sys, a user namespace may not mount another: then the old one stays,
                 // which shows the host's interfaces but gives no access to them.
@@ -148,15 +167,24 @@ impl Mount {
                 nix::unistd::write(&file, content)?;
             }
             Self::Only { directory, kept } => {
-                let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-                let tree = open_tree(CWD, kept.as_c_str(), flags)?;
+                let tree = copy_of(kept)?;
                 mount(Some(c"tmpfs"), directory.as_c_str(), Some(c"tmpfs"), guard, Some(c"size=64k,mode=0755"))?;
                 nix::unistd::mkdir(kept.as_c_str(), Mode::from_bits_truncate(0o755))?;
-                move_mount(tree, c"", CWD, kept.as_c_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+                put(&tree, kept)?;
             }
         }
         Ok(())
     }
+}
+
+/// What lies at a place, with all that is mounted below it, to be put somewhere.
+fn copy_of(at: &CStr) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    Ok(open_tree(CWD, at, flags)?)
+}
+
+fn put(tree: &OwnedFd, at: &CStr) -> io::Result<()> {
+    Ok(move_mount(tree, c"", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
 /// Makes a mount and all below it read-only. A remount would do so with one of them alone.
