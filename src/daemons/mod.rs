@@ -257,6 +257,17 @@ pub trait RoutingDaemon: Send + Sync {
         self.ready(program, place)
     }
 
+    /// Tells a running program of what happened around it what it does not see by itself: called again and again, after it has
+    /// answered. `told` is whether it was told, and false for a process that begins.
+    fn attend<'a>(
+        &'a self,
+        _program: Program,
+        _place: &'a Place,
+        _told: &'a mut bool,
+    ) -> BoxFuture<'a, Result<(), DaemonError>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
     /// Whether a running program reads all of its configuration again, so that it is no matter what it has read before.
     fn reads_whole(&self) -> bool {
         true

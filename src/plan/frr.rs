@@ -142,12 +142,11 @@ pub fn own_asn(configuration: &Configuration) -> Option<&str> {
 
 /// Whether lines of a part of its own follow.
 pub fn opens(text: &str) -> bool {
-    const PARTS: [&str; 11] = [
+    const PARTS: [&str; 10] = [
         "router *",
         "address-family *",
         "interface *",
         "vrf *",
-        "rpki",
         "bfd",
         "peer *",
         "profile *",
@@ -156,7 +155,8 @@ pub fn opens(text: &str) -> bool {
         "segment-routing",
     ];
     let is_entry = |words: &[&str]| matches!(words, ["route-map", _, "permit" | "deny", _]);
-    start(&PARTS, text).is_some() || is_entry(&text.split(' ').collect::<Vec<_>>())
+    // The lines inside begin with the same word.
+    text == "rpki" || start(&PARTS, text).is_some() || is_entry(&text.split(' ').collect::<Vec<_>>())
 }
 
 /// The object that a line at the top is of.

@@ -187,6 +187,25 @@ fn a_way_that_is_cut_ends_sessions_of_frr_in_about_a_second() {
     is_cut_and_noticed("frr");
 }
 
+/// bfdd looks for another zebra after ten seconds only, and then has sessions that nobody wants any more.
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn sessions_that_come_back_when_frr_lost_a_program_are_closed_no_second_time() {
+    let machine = machine(&of("frr"), ISP);
+    eventually(SOON, "both are watched", || machine.watched_by_isp() == 2);
+    for program in ["zebra", "bgpd"] {
+        let bgpd = machine.program("edge", "bgpd");
+        machine.line(&format!("kill -9 {}", machine.pid_of(program)));
+        eventually(SOON, "all is well again", || {
+            machine.program("edge", "bgpd").is_some_and(|now| Some(now) != bgpd)
+                && machine.up() == 2
+                && machine.watched_by_isp() == 2
+        });
+        let sessions = machine.sessions_of("edge");
+        throughout(Duration::from_secs(15), "the sessions stay", || machine.sessions_of("edge") == sessions);
+    }
+}
+
 /// What the documents say that FRR at the neighbor's end needs, for both neighbors.
 fn documented() -> String {
     const DOCS: &str = include_str!("../../docs/policy.md");

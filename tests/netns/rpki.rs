@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::external::{EDGE, leads_out};
-use crate::machine::{Background, Machine, SOON, eventually, throughout};
+use crate::machine::{Background, Machine, SOON, eventually, throughout, words};
 use crate::speaker::Speaker;
 
 /// A cache on the wire to the neighbor; everything from the neighbors is accepted otherwise.
@@ -29,9 +29,13 @@ const FILE: &str = "/srv/machine/payloads.json";
 /// A cache in the neighbor's namespace, which reads its file again each second.
 fn cache(machine: &Machine, lines: &[(&str, u8, u32)]) -> Background {
     machine.write(FILE, &payloads(lines));
-    let stayrtr = "ip netns exec isp stayrtr -cache /srv/machine/payloads.json -checktime=false -bind 203.0.113.1:3323 \
-                   -metrics.addr= -refresh 1";
-    machine.spawn(&stayrtr.split_whitespace().collect::<Vec<_>>())
+    cache_of(machine, FILE, 3323)
+}
+
+fn cache_of(machine: &Machine, file: &str, port: u16) -> Background {
+    machine.spawn(&words(&format!(
+        "ip netns exec isp stayrtr -cache {file} -checktime=false -bind 203.0.113.1:{port} -metrics.addr= -refresh 1"
+    )))
 }
 
 /// Three routes of origin 64495 in each family.
@@ -92,8 +96,21 @@ fn a_route_whose_origin_is_invalid_goes_and_comes_back_with_what_the_cache_says(
 }
 
 #[test]
-fn without_a_cache_that_answers_every_origin_is_unknown_and_accepted_until_one_does() {
-    let machine = leads_out(&edge());
+fn without_a_cache_that_bird_hears_every_origin_is_unknown_and_accepted_until_it_does() {
+    without_a_cache(&edge());
+}
+
+#[test]
+fn without_a_cache_that_frr_hears_every_origin_is_unknown_and_accepted_until_it_does() {
+    without_a_cache(&with_frr(&edge()));
+}
+
+fn with_frr(toml: &str) -> String {
+    toml.replacen("[domain.edge]\n", "[domain.edge]\ndaemon = \"frr\"\n", 1)
+}
+
+fn without_a_cache(toml: &str) {
+    let machine = leads_out(toml);
     machine.rdsup("start --detach").ok();
     let _speaking = machine.speak("isp", &speakers());
     for prefix in ["9.1.0.0/16", "9.2.0.0/16", "9.3.0.0/16", "2a00:1::/32"] {
@@ -102,4 +119,45 @@ fn without_a_cache_that_answers_every_origin_is_unknown_and_accepted_until_one_d
     let _cache = cache(&machine, &[("9.2.0.0/16", 16, 3333)]);
     eventually(SOON, "what is invalid goes when a cache says so", || !learned(&machine, "9.2.0.0/16"));
     assert!(learned(&machine, "9.1.0.0/16"));
+}
+
+/// bgpd of FRR 8.4 judges by what it has freed once no cache is left.
+#[test]
+fn frr_survives_the_caches_that_go_are_replaced_and_come_back_and_no_session_resets() {
+    let frr = with_frr(&edge());
+    let machine = leads_out(&frr);
+    let _first = cache(&machine, &[("9.2.0.0/16", 16, 3333)]);
+    machine.write("/srv/machine/others.json", &payloads(&[("9.3.0.0/16", 16, 3333)]));
+    let _second = cache_of(&machine, "/srv/machine/others.json", 3324);
+    machine.rdsup("start --detach").ok();
+    let _speaking = machine.speak("isp", &speakers());
+    eventually(SOON, "what is not invalid is learned", || {
+        learned(&machine, "9.3.0.0/16") && learned(&machine, "9.1.0.0/16")
+    });
+    eventually(SOON, "what is invalid is refused", || !learned(&machine, "9.2.0.0/16"));
+    let before = machine.session("edge", "ext_transit");
+    let bgpd = machine.program("edge", "bgpd");
+
+    let other = frr.replace("port = 3323", "port = 3324");
+    machine.configure(&other);
+    machine.rdsup("apply").ok();
+    eventually(SOON, "the other cache is believed", || {
+        !learned(&machine, "9.3.0.0/16") && learned(&machine, "9.2.0.0/16")
+    });
+
+    let (none, _) = other.split_once("[[rpki]]").expect("a cache");
+    machine.configure(none);
+    machine.rdsup("apply").ok();
+    eventually(SOON, "nobody says that it is invalid", || learned(&machine, "9.3.0.0/16"));
+    // It looks for the state of the origin.
+    let shown = machine.vtysh("edge", "bgpd", "show bgp ipv4 unicast 9.1.0.0/16");
+    assert!(shown.contains("64510 64495"), "{shown}");
+
+    machine.configure(&frr);
+    machine.rdsup("apply").ok();
+    eventually(SOON, "the first cache is believed again", || {
+        !learned(&machine, "9.2.0.0/16") && learned(&machine, "9.3.0.0/16")
+    });
+    assert_eq!(machine.session("edge", "ext_transit"), before, "a session was reset");
+    assert_eq!(machine.program("edge", "bgpd"), bgpd, "another bgpd runs");
 }

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::frr::{Configuration, Line, declares, is_transactional, negated, neighbor_of, opens, setting};
 
+/// The part in which caches stand.
+const RPKI: &str = "rpki";
+
 /// A command with the lines that lead to where it is understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -144,6 +147,8 @@ fn edited(name: &str, before: &[String], after: &[String]) -> Vec<String> {
 /// The order of what happens. Within one rank it is that of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
+    /// An RPKI cache that is asked while all others are replaced.
+    Spare,
     /// A neighbor or a part of the configuration goes, with all that is in it.
     Removal,
     /// A neighbor no longer carries a family, for which there will be no filter.
@@ -152,12 +157,16 @@ enum Rank {
     Going,
     /// What comes or changes outside families, the neighbors themselves first.
     Coming,
+    /// The caches have been replaced.
+    Unsparing,
     /// What comes or changes in families: filters, limits, networks.
     Family,
     /// A neighbor begins to carry a family, which now has its filters.
     Activation,
     /// Filters that nothing replaces: with `bgp ebgp-requires-policy` this closes, and it comes after whatever opens.
     Unfiltering,
+    /// The last cache goes, when no filter asks for origins any more.
+    Unasked,
 }
 
 /// Two configurations, objects apart, of which lines are compared.
@@ -197,7 +206,27 @@ impl<'a> Lines<'a> {
             }
             arrival(line, before)
         });
-        arrivals.collect::<Vec<_>>().into_iter().chain(removals).collect()
+        arrivals.collect::<Vec<_>>().into_iter().chain(removals).chain(self.spare()).collect()
+    }
+
+    /// While no cache is left bgpd goes on judging by what it has freed, and dies of it (`stop()` in `bgp_rpki.c` of 8.4 leaves
+    /// `rtr_is_synced` set). So where every cache is replaced by another, of which each preference has one, one is asked twice meanwhile.
+    fn spare(&self) -> Vec<(Rank, Step)> {
+        let (old, new) = (caches(self.old), caches(self.new));
+        let Some(first) = new.first().filter(|_| !old.is_empty() && !old.iter().any(|cache| new.contains(cache)))
+        else {
+            return Vec::new();
+        };
+        let preferences: BTreeSet<&str> =
+            old.iter().chain(&new).filter_map(|cache| cache.text.rsplit(' ').next()).collect();
+        let free = (1..=u8::MAX).rev().find(|preference| !preferences.contains(preference.to_string().as_str()));
+        let (Some((cache, _)), Some(free)) = (first.text.rsplit_once(' '), free) else { return Vec::new() };
+        let spare = format!("{cache} {free}");
+        let (make, remove) = (command(first, spare.clone()), command(first, negated(&spare)));
+        vec![
+            (Rank::Spare, Step { command: make.clone(), undo: vec![remove.clone()] }),
+            (Rank::Unsparing, Step { command: remove, undo: vec![make] }),
+        ]
     }
 
     /// How what a neighbor has sent is judged anew because of a line that comes or changes.
@@ -225,7 +254,8 @@ impl<'a> Lines<'a> {
                 let rank = match kind(line) {
                     Kind::Activation => Rank::Deactivation,
                     Kind::Filter => Rank::Unfiltering,
-                    Kind::Other => Rank::Going,
+                    Kind::Cache if caches(self.new).is_empty() => Rank::Unasked,
+                    Kind::Cache | Kind::Other => Rank::Going,
                 };
                 Some((rank, Step { command: command(line, negated(&line.text)), undo: vec![repeated(line)] }))
             }
@@ -266,10 +296,14 @@ fn arrival(line: &Line, before: Option<&Line>) -> Option<(Rank, Step)> {
     Some((rank, Step { command: repeated(line), undo: vec![undo] }))
 }
 
-/// A part that is there whether or not anything stands in it: a family, or an interface, of which FRR keeps what it is told as
-/// long as the kernel has it.
+/// A part that is there whether or not anything stands in it: a family, what is asked of caches, or an interface, of which FRR
+/// keeps what it is told as long as the kernel has it.
 fn is_place(line: &Line) -> bool {
-    line.text.starts_with("address-family ") || line.text.starts_with("interface ")
+    line.text == RPKI || line.text.starts_with("address-family ") || line.text.starts_with("interface ")
+}
+
+fn caches(of: &Configuration) -> Vec<&Line> {
+    of.lines.iter().filter(|line| matches!(kind(line), Kind::Cache)).collect()
 }
 
 fn sets_the_same(line: &Line, other: &Line) -> bool {
@@ -279,6 +313,7 @@ fn sets_the_same(line: &Line, other: &Line) -> bool {
 enum Kind {
     Activation,
     Filter,
+    Cache,
     Other,
 }
 
@@ -288,6 +323,7 @@ fn kind(line: &Line) -> Kind {
         ["neighbor", _, "route-map" | "prefix-list" | "filter-list" | "distribute-list" | "maximum-prefix", ..] => {
             Kind::Filter
         }
+        ["rpki", "cache", ..] if line.path == [RPKI] => Kind::Cache,
         _ => Kind::Other,
     }
 }

@@ -84,11 +84,16 @@ impl RoutingDaemon for Frr {
     /// takes them for left over and removes them. zebra that has lost bgpd removes the routes of all neighbors as soon as one of
     /// the next bgpd's neighbors cannot restart gracefully, or has just started itself. A new zebra (`-K`) leaves them all alone.
     ///
-    /// A zebra that never comes up harms no bgpd. The other way round it would take the routes away in the end. Of the programs beside
-    /// these two each finds its way back by itself.
+    /// A zebra that never comes up harms no bgpd. The other way round it would take the routes away in the end.
+    ///
+    /// bfdd goes with zebra. It would find the next one after 10 s, with nobody any more who wants its sessions, and so close them and with
+    /// them the BGP sessions that came back meanwhile. The others need it for nothing that is lost with it.
     fn falls_with(&self, program: Program, lost: Program, was_ready: bool) -> bool {
         let is_core = |program| self.kind().core().contains(program);
-        is_core(&program) && is_core(&lost) && (lost == Program::Bgpd || was_ready)
+        match (program, lost) {
+            (Program::Bfdd, Program::Zebra) => was_ready,
+            _ => is_core(&program) && is_core(&lost) && (lost == Program::Bgpd || was_ready),
+        }
     }
 
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
@@ -137,6 +142,35 @@ impl RoutingDaemon for Frr {
             let reply = Client::connect(socket, PATIENCE).await?.ask("echo ready").await?;
             let garbled = reply.text.trim() != "ready";
             if garbled { Err(DaemonError::Garbled { socket: socket.to_owned(), found: reply.text }) } else { Ok(()) }
+        }
+        .boxed()
+    }
+
+    /// bgpd believes a cache only some time after it has heard it, up to three seconds (`sync_expired()` in `bgp_rpki.c`), and judges
+    /// what came before by nothing: a route whose origin is invalid would stay until the cache says something else of it.
+    fn attend<'a>(
+        &'a self,
+        program: Program,
+        place: &'a Place,
+        told: &'a mut bool,
+    ) -> BoxFuture<'a, Result<(), DaemonError>> {
+        async move {
+            if program != Program::Bgpd {
+                return Ok(());
+            }
+            let mut bgpd = Client::connect(&place.socket, PATIENCE).await?;
+            // Without caches, and without the module for them, the answer is other words.
+            let believes = bgpd.ask("show rpki cache-connection").await?.text.starts_with("Connected to group");
+            if !believes || *told {
+                *told = believes;
+                return Ok(());
+            }
+            *told = true;
+            bgpd.enable().await?;
+            for family in Family::ALL {
+                bgpd.ask(&format!("clear bgp {} unicast * soft in", family.as_str())).await?;
+            }
+            Ok(())
         }
         .boxed()
     }

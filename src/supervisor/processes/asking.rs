@@ -41,10 +41,11 @@ pub(super) fn keep_asking(asked: Asked, sender: UnboundedSender<Happening>) -> A
     AbortOnDropHandle::new(tokio::spawn(async move {
         let milliseconds = u64::try_from(ASK_EVERY.as_millis()).unwrap_or(u64::MAX);
         sleep(Duration::from_millis(asked.seed % milliseconds)).await;
-        let mut answers = true;
+        let (mut answers, mut told) = (true, false);
         loop {
             asked.ask(&mut answers, &sender).await;
             if answers {
+                asked.attend(&mut told).await;
                 sleep(ASK_EVERY).await;
             }
         }
@@ -52,6 +53,14 @@ pub(super) fn keep_asking(asked: Asked, sender: UnboundedSender<Happening>) -> A
 }
 
 impl Asked {
+    /// Whoever has much to do because of it is not waited for: it does so anyway, and must be asked meanwhile.
+    async fn attend(&self, told: &mut bool) {
+        let attending = self.daemon.attend(self.name.program, &self.place, told);
+        if let Ok(Err(error)) = timeout(PATIENCE, attending).await {
+            tracing::debug!(domain = %self.name.domain, "cannot tell its daemon what happened: {error}");
+        }
+    }
+
     /// Asks once, and tells of the answer if the last one was missing, or each time that patience ends.
     async fn ask(&self, answers: &mut bool, sender: &UnboundedSender<Happening>) {
         let tell = |what| drop(sender.send(Happening { name: self.name.clone(), what }));

@@ -227,3 +227,46 @@ fn a_policy_that_refuses_what_another_accepted_is_told_from_one_that_does_not() 
         assert!(!same(from, to), "{to}");
     }
 }
+
+#[test]
+fn there_is_no_moment_without_a_cache_while_origins_are_asked_for() {
+    let with = |caches: &[&str]| {
+        let lines = caches.join("\n rpki cache ");
+        OLD.replace("hostname a\n", &format!("hostname a\nrpki\n rpki polling_period 900\n rpki cache {lines}\nexit\n"))
+    };
+    let one = with(&["10.0.0.1 3323 preference 1"]);
+    let change = Change::between(&one, &with(&["10.0.0.2 3323 preference 1"]));
+    assert_eq!(
+        switched(&change),
+        [
+            "rpki: rpki cache 10.0.0.2 3323 preference 255",
+            "rpki: no rpki cache 10.0.0.1 3323 preference 1",
+            "rpki: rpki cache 10.0.0.2 3323 preference 1",
+            "rpki: no rpki cache 10.0.0.2 3323 preference 255",
+        ]
+    );
+    assert_eq!(
+        undone(&change),
+        [
+            "rpki: rpki cache 10.0.0.2 3323 preference 255",
+            "rpki: no rpki cache 10.0.0.2 3323 preference 1",
+            "rpki: rpki cache 10.0.0.1 3323 preference 1",
+            "rpki: no rpki cache 10.0.0.2 3323 preference 255",
+        ]
+    );
+    // One that stays will do.
+    let two = with(&["10.0.0.1 3323 preference 1", "10.0.0.3 3323 preference 2"]);
+    assert_eq!(switched(&Change::between(&one, &two)), ["rpki: rpki cache 10.0.0.3 3323 preference 2"]);
+    // Without any the filters no longer ask, and the caches go after that.
+    let none = OLD.replace("rd-b-in-1 in", "rd-b-in-2 in");
+    assert_eq!(
+        switched(&Change::between(&two, &none)),
+        [
+            "rpki: no rpki polling_period 900",
+            "address-family: neighbor fe80::2 route-map rd-b-in-2 in",
+            "address-family: neighbor fe80::4 route-map rd-b-in-2 in",
+            "rpki: no rpki cache 10.0.0.1 3323 preference 1",
+            "rpki: no rpki cache 10.0.0.3 3323 preference 2",
+        ]
+    );
+}
