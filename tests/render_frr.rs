@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use ipnet::{IpNet, Ipv4Net};
 use rdsup::model::{ExtraText, Network, Origin, PasswordFile, PrefixPattern, Program};
+use rdsup::plan::frr::Configuration;
 use rdsup::render::frr::{self, FrrText};
 use rdsup::render::{Secret, Secrets, Templates, render};
 use render_fixture::{chain, edge, ipv4_only, name, overlap, three_domains, with_frr};
@@ -98,6 +99,21 @@ fn vtysh_parses_every_configuration() {
         for file in ["bgpd.conf", "zebra.conf"].into_iter().chain(bfdd) {
             let said = shell(&format!("vtysh -C -f $1/{file}; echo $?"), &text);
             assert_eq!(said, "0\n", "{place} {file}\n{}", text.bgpd);
+        }
+    }
+}
+
+/// Of lines that set the same the last one counts, which is how those of the admin override ours; none of ours may be lost in that way.
+#[test]
+fn no_line_takes_the_place_of_another() {
+    for (place, text) in all() {
+        for text in [Some(text.bgpd), Some(text.zebra), text.bfdd].into_iter().flatten() {
+            let read = Configuration::read(&text);
+            let lines = text.lines().map(str::trim);
+            let written =
+                lines.filter(|line| !line.is_empty() && !line.starts_with(['!', '#']) && !line.starts_with("exit"));
+            let counted = read.lines.len() + read.objects.values().map(Vec::len).sum::<usize>();
+            assert_eq!(counted, written.count(), "{place}\n{text}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! FRR has no file format. A configuration is commands as one would type them, and a command is looked for in the part that is
 //! open and then in those around it. Here indentation decides, which is how `show running-config` writes it and so do we.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// One line with the lines that lead into the part where it stands.
@@ -25,7 +25,7 @@ pub struct Configuration {
     pub objects: BTreeMap<ObjectName, Vec<String>>,
     /// The order of the objects in the text.
     pub order: Vec<ObjectName>,
-    /// Everything else.
+    /// Everything else. Of lines that set the same there is the last, which counts, in the place of the first.
     pub lines: Vec<Line>,
 }
 
@@ -33,6 +33,7 @@ impl Configuration {
     /// Reads a text. Every text is one: what FRR would make of it is another question.
     pub fn read(text: &str) -> Self {
         let mut read = Self::default();
+        let mut set: HashMap<(Vec<String>, String), usize> = HashMap::new();
         // The parts that are open, each with its indentation.
         let mut open: Vec<(usize, String)> = Vec::new();
         let mut object: Option<ObjectName> = None;
@@ -58,8 +59,13 @@ impl Configuration {
                 }
                 read.objects.entry(name.clone()).or_default().push(text.clone());
             } else {
-                let path = open.iter().map(|(_, text)| text.clone()).collect();
-                read.lines.push(Line { path, text: text.clone() });
+                let path: Vec<String> = open.iter().map(|(_, text)| text.clone()).collect();
+                let at = *set.entry((path.clone(), setting(&text))).or_insert(read.lines.len());
+                let line = Line { path, text: text.clone() };
+                match read.lines.get_mut(at) {
+                    Some(before) => *before = line,
+                    None => read.lines.push(line),
+                }
             }
             if opens(&text) {
                 open.push((indent, text));
@@ -202,7 +208,7 @@ pub fn is_transactional(object: &str) -> bool {
 }
 
 /// What has one value at a time.
-const SINGLE: [&str; 23] = [
+const SINGLE: [&str; 25] = [
     "neighbor * *",
     "neighbor * timers connect",
     "neighbor * timers delayopen",
@@ -220,6 +226,8 @@ const SINGLE: [&str; 23] = [
     "aggregate-address *",
     "redistribute *",
     "maximum-paths",
+    "maximum-paths ibgp",
+    "log timestamp precision",
     "coalesce-time",
     "update-delay",
     "table-map",
@@ -248,6 +256,10 @@ pub fn setting(text: &str) -> String {
     }
 }
 
+fn first_words(text: &str, count: usize) -> String {
+    text.split(' ').take(count).collect::<Vec<_>>().join(" ")
+}
+
 /// The command that takes a line back.
 pub fn negated(text: &str) -> String {
     // Where FRR does not take the old value behind `no`, or takes it for something else.
@@ -266,6 +278,8 @@ pub fn negated(text: &str) -> String {
     }
     match text.split(' ').collect::<Vec<_>>().as_slice() {
         ["neighbor", _, word, ..] if BARE.contains(word) => format!("no {}", setting(text)),
+        ["password", ..] | ["exec-timeout", ..] => format!("no {}", first_words(text, 1)),
+        ["enable", "password", ..] | ["banner", "motd", ..] => format!("no {}", first_words(text, 2)),
         _ => format!("no {text}"),
     }
 }

@@ -45,3 +45,16 @@ fn every_line_of_extra_that_frr_refuses_is_told_with_its_place() {
         );
     }
 }
+
+/// bgpd 8.4 dies of an assertion of its own.
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_line_that_kills_frr_is_found() {
+    let machine = Machine::new(&with_extra("hostname x\nno router bgp 65002\nlog timestamp precision 6\n"));
+    let toml = machine.sh(&format!("cat {CONFIG}"));
+    let number = 1 + toml.lines().position(|it| it.trim() == "no router bgp 65002").expect("it is in the file");
+    let said = machine.rdsup("check").refused(2);
+    assert!(said.contains(&format!("{CONFIG}:{number}")), "{said}");
+    assert!(said.contains("bgpd dies of this line (killed by SIGABRT): no router bgp 65002"), "{said}");
+    assert!(said.lines().count() < 15, "{said}");
+}

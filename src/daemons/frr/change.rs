@@ -296,10 +296,11 @@ fn arrival(line: &Line, before: Option<&Line>) -> Option<(Rank, Step)> {
     Some((rank, Step { command: repeated(line), undo: vec![undo] }))
 }
 
-/// A part that is there whether or not anything stands in it: a family, what is asked of caches, or an interface, of which FRR
-/// keeps what it is told as long as the kernel has it.
+/// A part that is there whether or not anything stands in it: a family, what is asked of caches, what counts on the vtys, or an
+/// interface, of which FRR keeps what it is told as long as the kernel has it.
 fn is_place(line: &Line) -> bool {
-    line.text == RPKI || line.text.starts_with("address-family ") || line.text.starts_with("interface ")
+    let begins = |part: &str| line.text.starts_with(part);
+    line.text == RPKI || begins("line ") || begins("address-family ") || begins("interface ")
 }
 
 fn caches(of: &Configuration) -> Vec<&Line> {

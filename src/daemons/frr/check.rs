@@ -20,7 +20,7 @@ use super::SCRATCH;
 use super::installation::{Installation, Unusable, lacks_module, vtysh};
 use super::programs::{LOAD_RPKI, asks_caches};
 use crate::model::Program;
-use crate::sys::process::{Captured, MountPlan, Spawn};
+use crate::sys::process::{Captured, ExitStatus, MountPlan, Spawn};
 use crate::sys::{SysError, privilege};
 
 /// How long a check may take. Prefix lists take quadratic time in FRR: 1000 entries of one name with `le` take 22 s.
@@ -36,27 +36,72 @@ pub(super) async fn check(installation: &Installation, program: Program, text: &
     if let Some(error) = too_long(text) {
         return Err(error.into());
     }
-    let (program, arguments, modules, complaints): (PathBuf, &[&str], &[&str], Complaints) = match program {
-        Program::Bfdd if !installation.home.join(program.as_str()).exists() => {
-            return Err(Unusable::NoBfdd(installation.home.clone()).into());
-        }
-        Program::Zebra | Program::Bfdd => (vtysh()?, &OF_VTYSH, &[], errors_of_vtysh),
-        Program::Bird | Program::Bgpd => {
-            (installation.home.join("bgpd"), &DRY_RUN, if asks_caches(text) { &LOAD_RPKI } else { &[] }, errors_of_bgpd)
-        }
-    };
+    let checker = Checker::of(installation, program, text)?;
     let read = into_nothing(text);
-    let checker = || Spawn::new(&program).args(modules).args(arguments).arg("/dev/stdin").stdin(read.as_bytes());
-    let failed = |error: SysError| DaemonError::Run { program: program.clone(), words: error.to_string() };
-    let captured = run_dry(checker, WITHIN).await.map_err(failed)?;
+    let captured = checker.reads(&read).await?;
+    if let ExitStatus::Signal(_) = captured.status {
+        return Err(checker.dies(&read, text, captured.status).await?);
+    }
     let said = format!("{}{}", captured.stderr, captured.stdout);
     if let Some(lacking) = lacks_module(&said) {
         return Err(lacking.into());
     }
-    match Rejected::new(complaints(&said, text)) {
+    match Rejected::new((checker.complaints)(&said, text)) {
         Some(rejected) => Err(rejected.into()),
         None if captured.success() => Ok(()),
-        None => Err(DaemonError::Run { program, words: captured.words() }),
+        None => Err(DaemonError::Run { program: checker.program, words: captured.words() }),
+    }
+}
+
+/// Who reads a configuration without doing what it says.
+struct Checker {
+    program: PathBuf,
+    arguments: &'static [&'static str],
+    modules: &'static [&'static str],
+    complaints: Complaints,
+}
+
+impl Checker {
+    fn of(installation: &Installation, program: Program, text: &str) -> Result<Self, DaemonError> {
+        match program {
+            Program::Bfdd if !installation.home.join(program.as_str()).exists() => {
+                Err(Unusable::NoBfdd(installation.home.clone()).into())
+            }
+            Program::Zebra | Program::Bfdd => {
+                Ok(Self { program: vtysh()?, arguments: &OF_VTYSH, modules: &[], complaints: errors_of_vtysh })
+            }
+            Program::Bird | Program::Bgpd => Ok(Self {
+                program: installation.home.join("bgpd"),
+                arguments: &DRY_RUN,
+                modules: if asks_caches(text) { &LOAD_RPKI } else { &[] },
+                complaints: errors_of_bgpd,
+            }),
+        }
+    }
+
+    async fn reads(&self, text: &str) -> Result<Captured, DaemonError> {
+        let reader = || {
+            Spawn::new(&self.program).args(self.modules).args(self.arguments).arg("/dev/stdin").stdin(text.as_bytes())
+        };
+        let failed = |error: SysError| DaemonError::Run { program: self.program.clone(), words: error.to_string() };
+        run_dry(reader, WITHIN).await.map_err(failed)
+    }
+
+    /// FRR has assertions that a configuration can break. The first line is found that kills whoever reads the text up to it.
+    async fn dies(&self, read: &str, text: &str, status: ExitStatus) -> Result<DaemonError, DaemonError> {
+        let lines: Vec<&str> = read.split_inclusive('\n').collect();
+        // Up to the one it lives, up to the other it dies.
+        let (mut lives, mut dies) = (0, lines.len());
+        while lives + 1 < dies {
+            let middle = usize::midpoint(lives, dies);
+            match self.reads(&lines[..middle].concat()).await?.status {
+                ExitStatus::Signal(_) => dies = middle,
+                _ => lives = middle,
+            }
+        }
+        let typed = redacted(text.lines().nth(lives).unwrap_or_default().trim());
+        let message = format!("{} dies of this line ({status}): {typed}", self.program.display());
+        Ok(CheckError { line: number(lives), column: 0, message }.into())
     }
 }
 

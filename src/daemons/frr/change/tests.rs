@@ -270,3 +270,33 @@ fn there_is_no_moment_without_a_cache_while_origins_are_asked_for() {
         ]
     );
 }
+
+/// An admin's line comes after ours, so that it counts.
+#[test]
+fn what_an_admin_overrode_is_as_it_was_when_the_line_goes() {
+    let inside = |line: &str| OLD.replace(" address-family", &format!(" {line}\n address-family"));
+    for (overridden, there, back) in [
+        (
+            inside("neighbor fe80::2 remote-as 65099"),
+            "router: neighbor fe80::2 remote-as 65099",
+            "router: neighbor fe80::2 remote-as 65002",
+        ),
+        (
+            inside("neighbor fe80::2 timers 5 15"),
+            "router: neighbor fe80::2 timers 5 15",
+            "router: neighbor fe80::2 timers 30 90",
+        ),
+        (inside("bgp default ipv4-unicast"), "router: bgp default ipv4-unicast", "router: no bgp default ipv4-unicast"),
+        (
+            OLD.replace(" exit-address", "  no neighbor fe80::2 route-map rd-b-in-1 in\n exit-address"),
+            "address-family: no neighbor fe80::2 route-map rd-b-in-1 in",
+            "address-family: neighbor fe80::2 route-map rd-b-in-1 in",
+        ),
+        (format!("{OLD}hostname mine\n"), "hostname mine", "hostname a"),
+    ] {
+        assert_eq!(switched(&Change::between(OLD, &overridden)), [there]);
+        let change = Change::between(&overridden, OLD);
+        assert_eq!(switched(&change), [back]);
+        assert_eq!(undone(&change), [there]);
+    }
+}
