@@ -36,7 +36,7 @@ pub async fn ctl(
         Asked::Some(names) => {
             // Each once: whoever names one a thousand times has it asked once.
             for name in names.iter().collect::<BTreeSet<_>>() {
-                let target = targets.get(name).ok_or_else(|| no_such_domain(name, targets))?;
+                let target = targets.get(name).ok_or_else(|| no_such_domain(name, targets.keys()))?;
                 calls.push((name, target, access(name)?));
             }
         }
@@ -59,8 +59,9 @@ pub async fn ctl(
     Ok(join_all(answers).await.into_iter().collect())
 }
 
-fn no_such_domain(name: &DomainName, targets: &BTreeMap<DomainName, CtlTarget>) -> CallError {
-    let known: Vec<&str> = targets.keys().map(DomainName::as_str).collect();
+/// What is said of a domain that there is not.
+pub fn no_such_domain<'a>(name: &DomainName, known: impl Iterator<Item = &'a DomainName>) -> CallError {
+    let known: Vec<&str> = known.map(DomainName::as_str).collect();
     CallError::invalid(format!("there is no domain {name}; there are: {}", known.join(", ")))
 }
 

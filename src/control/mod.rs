@@ -21,7 +21,7 @@ mod protocol;
 mod server;
 
 pub use client::{Client, ClientError};
-pub use ctl::{CtlTarget, ctl};
+pub use ctl::{CtlTarget, ctl, no_such_domain};
 pub use event::{Event, What, changes, keep_known};
 pub use frame::{FrameCodec, LARGEST_FRAME};
 pub use peer::{Caller, group_id};

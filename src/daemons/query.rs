@@ -119,6 +119,9 @@ impl Query {
 }
 
 fn only_looks(command: &str) -> bool {
+    // Of FRR one program may be named before what it is asked.
+    let named = ["bgpd ", "zebra ", "bfdd "].into_iter().find_map(|program| command.strip_prefix(program));
+    let command = named.unwrap_or(command);
     let mut words = command.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     command.split_whitespace().next() == Some("show") && !words.any(|word| matches!(word, "where" | "filter"))
 }
@@ -201,6 +204,9 @@ mod tests {
             ("show route where true", false),
             ("show route all where(\"aaaa\" ~ \"*a*a*b\")", false),
             ("show route filter { accept; }", false),
+            ("zebra show version", true),
+            ("zebra clear ip route", false),
+            ("bgpd zebra show version", false),
             ("show status\nshow protocols", true),
             ("show status\nenable\nshow protocols", false),
             ("show status\nshow route where true", false),

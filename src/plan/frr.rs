@@ -278,7 +278,7 @@ pub fn negated(text: &str) -> String {
     }
     match text.split(' ').collect::<Vec<_>>().as_slice() {
         ["neighbor", _, word, ..] if BARE.contains(word) => format!("no {}", setting(text)),
-        ["password", ..] | ["exec-timeout", ..] => format!("no {}", first_words(text, 1)),
+        ["password" | "exec-timeout", ..] => format!("no {}", first_words(text, 1)),
         ["enable", "password", ..] | ["banner", "motd", ..] => format!("no {}", first_words(text, 2)),
         _ => format!("no {text}"),
     }

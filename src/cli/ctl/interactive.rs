@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::super::output::{self, tell};
 use super::super::{Exit, Failure};
-use crate::control::{Client, Reply, Request};
+use crate::control::{Client, Reply, Request, no_such_domain};
 use crate::daemons::frr;
 use crate::model::{DaemonKind, DomainName};
 use crate::plan::Layout;
@@ -28,23 +28,29 @@ pub(super) fn run(layout: &Layout, name: &str, domain: Option<&DomainName>, one:
     if !std::io::stdin().is_terminal() {
         return script(one);
     }
-    let frr = domain.filter(|domain| kind_of(layout, domain) == Some(DaemonKind::Frr));
-    match frr {
+    let kind = domain.map(|domain| kind_of(layout, domain)).transpose()?.flatten();
+    match domain.filter(|_| kind == Some(DaemonKind::Frr)) {
         Some(domain) if reaches_vty(layout, domain)? => vtysh(layout, domain),
         _ => shell(name, one),
     }
 }
 
 /// Which daemon a domain has: what the supervisor says, or else what can be seen.
-fn kind_of(layout: &Layout, domain: &DomainName) -> Option<DaemonKind> {
-    let asked = output::runtime().ok()?.block_on(async {
+fn kind_of(layout: &Layout, domain: &DomainName) -> Result<Option<DaemonKind>, Failure> {
+    let report = output::runtime()?.block_on(async {
         let mut client = Client::connect(&layout.control_socket()).await.ok()?;
         match client.call(&Request::Status { counters: false }).await.ok()? {
-            Reply::Status(report) => report.domains.into_iter().find(|it| it.name == *domain)?.daemon,
+            Reply::Status(report) => Some(report),
             _ => None,
         }
     });
-    asked.map(|daemon| daemon.kind).or_else(|| there(layout, domain))
+    let Some(report) = report else { return Ok(there(layout, domain)) };
+    match report.domains.iter().find(|it| it.name == *domain) {
+        Some(found) => Ok(found.daemon.as_ref().map(|daemon| daemon.kind).or_else(|| there(layout, domain))),
+        // Who sees a part of the domains only is told by the supervisor what this one is.
+        None if report.domains.is_empty() => Ok(None),
+        None => Err(no_such_domain(domain, report.domains.iter().map(|it| &it.name)).into()),
+    }
 }
 
 /// The daemon whose control socket is there; of several the one that was started last, as one that was killed leaves its own.

@@ -90,18 +90,17 @@ impl Checker {
     /// FRR has assertions that a configuration can break. The first line is found that kills whoever reads the text up to it.
     async fn dies(&self, read: &str, text: &str, status: ExitStatus) -> Result<DaemonError, DaemonError> {
         let lines: Vec<&str> = read.split_inclusive('\n').collect();
-        // Up to the one it lives, up to the other it dies.
-        let (mut lives, mut dies) = (0, lines.len());
-        while lives + 1 < dies {
-            let middle = usize::midpoint(lives, dies);
+        let (mut harmless, mut deadly) = (0, lines.len());
+        while harmless + 1 < deadly {
+            let middle = usize::midpoint(harmless, deadly);
             match self.reads(&lines[..middle].concat()).await?.status {
-                ExitStatus::Signal(_) => dies = middle,
-                _ => lives = middle,
+                ExitStatus::Signal(_) => deadly = middle,
+                _ => harmless = middle,
             }
         }
-        let typed = redacted(text.lines().nth(lives).unwrap_or_default().trim());
+        let typed = redacted(text.lines().nth(harmless).unwrap_or_default().trim());
         let message = format!("{} dies of this line ({status}): {typed}", self.program.display());
-        Ok(CheckError { line: number(lives), column: 0, message }.into())
+        Ok(CheckError { line: number(harmless), column: 0, message }.into())
     }
 }
 

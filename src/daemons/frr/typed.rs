@@ -62,6 +62,11 @@ impl<'a> Vtys<'a> {
     }
 
     async fn send(&mut self, program: Program, command: &str) -> Result<Reply, DaemonError> {
+        if program == Program::Bfdd && !self.sockets.bfdd.exists() {
+            return Err(DaemonError::Refused(
+                "there is no bfdd here, because no neighbor of this domain has `bfd`".to_owned(),
+            ));
+        }
         let client = match self.clients.entry(program) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
