@@ -353,7 +353,7 @@ pub struct Password {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
-    /// The two domains. The first end has the link-local address `fe80::1`, the second `fe80::2`.
+    /// The two domains. The first end has the link-local address `fe80::1`, the second `fe80::2`, unless one of them runs FRR.
     #[schemars(extend("minItems" = 2, "maxItems" = 2))]
     pub between: At<Texts>,
     /// A name, needed when two domains have several links: at most 12 characters. The ends are then called `rd-NAME`.

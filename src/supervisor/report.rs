@@ -272,7 +272,7 @@ fn daemon_problems(process: &ProcessReport, daemon: &DaemonStatus) -> Vec<String
         State::Launching | State::Starting if process.restarts > 0 => format!("{kind} ended: {ended}"),
         _ => return Vec::new(),
     };
-    let said = process.last_words.iter().map(|line| format!("{kind} said: {line}"));
+    let said = (!process.last_words.is_empty()).then(|| format!("{kind} said: {}", process.last_words.join(" | ")));
     std::iter::once(words).chain(said).collect()
 }
 

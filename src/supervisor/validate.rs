@@ -124,14 +124,17 @@ fn rejection(prepared: &Prepared, name: &DaemonName, rejected: &CheckError) -> F
     let (network, DaemonName { domain: name, program }) = (&prepared.network, name);
     let origin = network.domain(name).map(|domain| domain.origin).unwrap_or_default();
     let (who, guide) = match program {
-        Program::Bird => ("BIRD", "the BIRD user's guide"),
-        Program::Zebra | Program::Bfdd | Program::Bgpd => ("FRR", "the FRR manual"),
+        Program::Bird => ("BIRD", "see the BIRD user's guide for the syntax"),
+        Program::Zebra | Program::Bfdd | Program::Bgpd => (
+            "FRR",
+            "see the FRR manual for the syntax; bgpd reads these lines, so none of zebra's and bfdd's can be among them",
+        ),
     };
     let extra = prepared.rendered.domains.get(name).and_then(|rendered| rendered.extra.as_ref());
     let extra = extra.filter(|_| program.kind().speaker() == Some(*program));
     if let Some(origin) = extra.and_then(|extra| extra.locate(rejected.line)) {
         let message = format!("domain {name}: {who} refuses this line of `extra`: {}", rejected.message);
-        return fault(&prepared.file, origin, message, Some(format!("see {guide} for the syntax")));
+        return fault(&prepared.file, origin, message, Some(guide.to_owned()));
     }
     let file = program.as_str();
     let message = format!("domain {name}: {who} refuses the generated {file}.conf: {rejected}");

@@ -58,3 +58,18 @@ fn a_line_that_kills_frr_is_found() {
     assert!(said.contains("bgpd dies of this line (killed by SIGABRT): no router bgp 65002"), "{said}");
     assert!(said.lines().count() < 15, "{said}");
 }
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn at_a_terminal_frrs_shell_says_which_domain_it_types_to_and_there_is_none_for_a_domain_that_is_not_there() {
+    let machine = Machine::new(&with_extra("hostname x\n"));
+    machine.rdsup("start --detach").ok();
+    let typed = |domain: &str| {
+        let ctl = format!("{} -c {CONFIG} ctl {domain}", crate::machine::RDSUP);
+        machine.sh(&format!("printf 'show version\\nexit\\n' | script -qec '{ctl}' /dev/null || true"))
+    };
+    let said = typed("private");
+    assert!(said.contains("private# show version") && said.contains("FRRouting 8"), "{said}");
+    let said = typed("nowhere");
+    assert!(said.contains("there is no domain nowhere; there are: ") && !said.contains("nowhere>"), "{said}");
+}

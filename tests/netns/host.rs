@@ -295,6 +295,25 @@ fn with_bgp() -> String {
 }
 
 #[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn frr_in_the_host_is_refused_while_there_are_routes_that_zebra_would_take_for_its_own() {
+    let (machine, _listener) = lived_in(&with_bgp());
+    machine.line("ip route add 198.51.100.0/24 via 203.0.113.1 proto ospf");
+    machine.configure(&with_bgp().replace("daemon = \"bird\"", "daemon = \"frr\""));
+    for verb in ["plan", "start --detach"] {
+        let error = machine.rdsup(verb).refused(1);
+        let words = "198.51.100.0/24 is a route of another routing daemon (protocol 188)";
+        assert!(error.contains("domain host") && error.contains(words), "{verb}: {error}");
+    }
+    // BIRD leaves it alone.
+    machine.configure(&with_bgp());
+    machine.start();
+    assert!(machine.sh("ip route show 198.51.100.0/24").contains("proto ospf"));
+    machine.stop();
+    assert!(machine.sh("ip route show 198.51.100.0/24").contains("proto ospf"));
+}
+
+#[test]
 fn a_daemon_in_the_host_is_refused_while_someone_else_routes_there() {
     let (machine, _listener) = lived_in(&with_bgp());
     let refused = |words: &str| {

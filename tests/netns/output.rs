@@ -44,7 +44,7 @@ fn a_daemon_that_exits_at_once_names_its_last_words_in_status_and_the_next_attem
             said.code() == Some(3) && words.iter().all(|words| said.stdout.contains(words))
         });
     };
-    told(&["hostile: bird ended: exit code 3", "hostile: bird said: no licence: \\u{1b}[2Jcall 555"]);
+    told(&["hostile: bird ended: exit code 3", "hostile: bird said: first | no licence: \\u{1b}[2Jcall 555"]);
     let began = Instant::now();
     eventually(Duration::from_mins(2), "it is failed", || machine.daemon("hostile")["state"] == "failed");
     println!("failed after {:.0?}", began.elapsed());

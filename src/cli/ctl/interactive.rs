@@ -18,7 +18,10 @@ use crate::sys::process::{Output, Spawn};
 /// More than anybody writes; the supervisor takes no more either.
 const LARGEST_TEXT: u64 = 1 << 20;
 /// What vtysh reads when it starts. With it, `write` asks the daemons alone, which may not; without, it writes a file for all.
-const VTYSH_CONF: &str = "! Made by rdsup ctl.\nno service integrated-vtysh-config\n";
+/// The name is that of the prompt, which is the machine's otherwise, whichever domain is typed to.
+fn vtysh_conf(domain: &DomainName) -> String {
+    format!("! Made by rdsup ctl.\nno service integrated-vtysh-config\nhostname {domain}\n")
+}
 
 /// One command, or several as one text.
 type One<'a> = &'a dyn Fn(&str) -> Result<Exit, Failure>;
@@ -82,7 +85,7 @@ fn vtysh(layout: &Layout, domain: &DomainName) -> Result<Exit, Failure> {
     let socket = layout.socket(domain, DaemonKind::Frr);
     let sockets = socket.parent().unwrap_or(Path::new("/"));
     // Who may not write it is told by vtysh that it is not there, and everything else is the same.
-    let _ = files::write(&directory.join("vtysh.conf"), VTYSH_CONF.as_bytes(), 0o644, None);
+    let _ = files::write(&directory.join("vtysh.conf"), vtysh_conf(domain).as_bytes(), 0o644, None);
     // Its own directory, too: `write` would overwrite /etc/frr/frr.conf, which is another FRR's.
     let options = [("--vty_socket", sockets), ("--config_dir", directory.as_path())];
     let spawn = options.into_iter().fold(Spawn::new(program), |spawn, (name, path)| spawn.arg(name).arg(path));

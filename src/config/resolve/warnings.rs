@@ -1,6 +1,7 @@
 //! What is legal and probably not meant.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -14,6 +15,7 @@ use crate::model::{DaemonKind, Family, LinkEnd, Routing};
 pub fn warn(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_>) {
     lonely(domains, links, report);
     too_long_for_frr(domains, links, report);
+    frr_waits_for_the_neighbor(domains, report);
     for link in links {
         for index in [0, 1] {
             packets_without_routes(link, index, report);
@@ -54,6 +56,23 @@ fn too_long_for_frr(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut
                     format!("{prefixes} prefixes in the lists of {name:?} are more than FRR takes in reasonable time"),
                 )
                 .hint(format!("set daemon = \"bird\" in [domain.{name}]: BIRD takes a million in a second"));
+        }
+    }
+}
+
+/// bgpd asks for the way to a link-local address without saying on which interface, and so never connects to it.
+fn frr_waits_for_the_neighbor(domains: &Domains<'_>, report: &mut Report<'_>) {
+    for known in domains.known.iter().filter(|known| known.domain.daemon == DaemonKind::Frr) {
+        for raw in &known.raw.neighbor {
+            let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(six) if six.is_unicast_link_local());
+            if raw.address.value.parse().is_ok_and(|address| is_link_local(&address)) {
+                report
+                    .warning(
+                        &raw.address.span,
+                        format!("FRR does not connect to {}, a link-local address: it waits for {:?} to do so", raw.address.value, raw.name.value),
+                    )
+                    .hint("BIRD at the neighbor connects, FRR waits as well: use other addresses there, or daemon = \"bird\" here");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@
 //! for logs and dumps. So it sees a machine that it cannot write to, and `/dev/null` in place of those files.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ const OF_VTYSH: [&str; 2] = ["-C", "-f"];
 type Complaints = fn(&str, &str) -> Vec<CheckError>;
 
 pub(super) async fn check(installation: &Installation, program: Program, text: &str) -> Result<(), DaemonError> {
-    if let Some(error) = too_long(text) {
+    if let Some(error) = too_long(text).or_else(|| undefined(text)) {
         return Err(error.into());
     }
     let checker = Checker::of(installation, program, text)?;
@@ -151,6 +151,26 @@ fn too_long(text: &str) -> Option<CheckError> {
     Some(CheckError { line: number(at), column: 0, message })
 }
 
+/// bgpd takes a route map that is not there from a file without a word, and then lets nothing pass; what is typed it refuses.
+fn undefined(text: &str) -> Option<CheckError> {
+    let defined: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("route-map ")?.split(' ').next()).collect();
+    let used = |line: &'_ str| -> Option<String> {
+        // At the top a route map is made; `no` takes away whatever there was.
+        let command = line.strip_prefix(' ')?.trim_start();
+        let (before, name) = command.split_once(" route-map ")?;
+        if command.starts_with("no ") || command.starts_with('!') || before.contains(" description") {
+            return None;
+        }
+        let name = name.split_whitespace().next()?;
+        (!defined.contains(name)).then(|| name.to_owned())
+    };
+    text.lines().enumerate().find_map(|(at, line)| {
+        let message = format!("there is no route map {}: {}", used(line)?, redacted(line.trim()));
+        Some(CheckError { line: number(at), column: 0, message })
+    })
+}
+
 fn number(at: usize) -> u32 {
     u32::try_from(at + 1).unwrap_or(u32::MAX)
 }
@@ -222,6 +242,15 @@ fn redacted(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_map_that_is_not_there_is_found_where_it_is_used() {
+        let text = "route-map m permit 10\nrouter bgp 1\n neighbor a route-map m in\n no neighbor a route-map gone out\n \
+            neighbor a description route-map x\n network 10.0.0.0/8 route-map none\n";
+        let found = undefined(text).map(|error| (error.line, error.message));
+        assert_eq!(found, Some((6, "there is no route map none: network 10.0.0.0/8 route-map none".to_owned())));
+        assert_eq!(undefined(&text.replace("none", "m")), None);
+    }
 
     #[test]
     fn every_line_that_bgpd_complains_of_is_told_as_it_was_typed_and_with_its_reason() {

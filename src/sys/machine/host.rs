@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::daemon::{has_hallmark, runs};
 use super::{Machine, blocking};
-use crate::model::{DaemonName, DomainName, InterfaceName, Program};
+use crate::model::{DaemonKind, DaemonName, DomainName, InterfaceName, Program};
 use crate::plan::{Desired, DesiredDomain, IPV6_FORWARDING, Layout, ObservedDaemon, ObservedDomain, ObservedHost};
 use crate::sys::netlink::{link, route};
 use crate::sys::{SysError, sysctl};
@@ -16,6 +16,11 @@ const ADVERTISED: u8 = 9;
 
 /// `RTPROT_BIRD`: what every BIRD marks its routes with.
 pub(super) const BIRDS: u8 = 12;
+
+/// What zebra takes for its own wherever it finds it (`is_selfroute()` in `zebra/rt_netlink.c`), and so writes again, keeps when
+/// its owner removes it, and removes at last: Zebra, Babel, BGP, IS-IS, OSPF, RIP, `RIPng`, NHRP, EIGRP, LDP, and FRR's static,
+/// SHARP, PBR, `OpenFabric` and SR-TE routes.
+const ZEBRAS: [u8; 15] = [11, 42, 186, 187, 188, 189, 190, 191, 192, 193, 194, 195, 196, 197, 198];
 
 /// BGP, as `/proc/net/tcp` writes it, and the state of a socket that listens.
 const PORT: &str = "00B3";
@@ -30,7 +35,10 @@ impl Machine {
         let host = Layout::host();
         let Some(wanted) = desired.domains.get(&host) else { return Ok(ObservedHost::default()) };
         let stopped = domains.get(&host).is_some_and(|seen| seen.daemon == ObservedDaemon::Stopped);
-        let routed_by = if wanted.daemon.is_some() && stopped { self.routed_by(&host).await? } else { None };
+        let routed_by = match &wanted.daemon {
+            Some(daemon) if stopped => self.routed_by(&host, daemon.kind).await?,
+            _ => None,
+        };
         Ok(ObservedHost { advertised: self.advertised(&host, wanted).await?, routed_by })
     }
 
@@ -58,8 +66,8 @@ impl Machine {
         Ok(by.into_iter().filter(|name| values.get(&key(name)).is_none_or(|value| value != "2")).collect())
     }
 
-    /// What routes in the host and was not started from this run directory.
-    async fn routed_by(&self, host: &DomainName) -> Result<Option<String>, SysError> {
+    /// What routes in the host and was not started from this run directory, and would be disturbed by a daemon of this kind.
+    async fn routed_by(&self, host: &DomainName, kind: DaemonKind) -> Result<Option<String>, SysError> {
         let inode = self.host.inode();
         let found =
             blocking(move || daemons_in(inode)).await.map_err(|error| SysError::io("look at the processes", error))?;
@@ -80,10 +88,14 @@ impl Machine {
         // Those of a daemon of ours that died stay until its successor takes them over.
         if !self.has_recorded_daemon(host) {
             let connection = self.connection(host).await?;
-            let routes = route::dump(&connection, Some(BIRDS), &BTreeMap::new()).await;
-            let routes = routes.map_err(|error| SysError::netlink("read the routes of host", error))?;
-            if let Some(route) = routes.first() {
-                return Ok(Some(format!("{} is a route of a BIRD", route.to)));
+            let zebras: &[u8] = if kind == DaemonKind::Frr { &ZEBRAS } else { &[] };
+            for protocol in [BIRDS].iter().chain(zebras) {
+                let routes = route::dump(&connection, Some(*protocol), &BTreeMap::new()).await;
+                let routes = routes.map_err(|error| SysError::netlink("read the routes of host", error))?;
+                if let Some(route) = routes.first() {
+                    let whose = if *protocol == BIRDS { "a BIRD" } else { "another routing daemon" };
+                    return Ok(Some(format!("{} is a route of {whose} (protocol {protocol})", route.to)));
+                }
             }
         }
         Ok(None)
