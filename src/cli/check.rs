@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output::count;
+use super::output::{self, PARSERS_READ, count};
 use super::{Exit, Failure, Global, failure};
 use crate::config::Problem;
 use crate::supervisor::{Disclosure, PrepareError, prepare, validate};
@@ -32,14 +32,15 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Err(error) => return refused(global, file, &[], error),
     };
     if !args.no_daemons {
-        match super::runtime()?.block_on(validate(&prepared)) {
+        let validated = output::patiently(global, PARSERS_READ, validate(&prepared));
+        match output::runtime()?.block_on(validated) {
             Ok(unchecked) => unchecked.iter().for_each(|words| super::note(global, words)),
             Err(error) => return refused(global, file, &prepared.warnings, error),
         }
     }
     let (domains, links) = (prepared.network.domains.len(), prepared.network.links.len());
     if global.json {
-        super::output::print_json(&serde_json::json!({
+        output::print_json(&serde_json::json!({
             "file": file,
             "domains": domains,
             "links": links,
@@ -50,7 +51,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         super::warnings(global, &prepared);
         if !global.quiet {
             let (domains, links) = (count(domains, "domain"), count(links, "link"));
-            super::output::say(format_args!("{}: {domains}, {links}, no errors", file.display()));
+            output::say(format_args!("{}: {domains}, {links}, no errors", file.display()));
         }
     }
     Ok(Exit::Done)
@@ -62,7 +63,7 @@ fn refused(global: &Global, file: &Path, warnings: &[Problem], error: PrepareErr
         return Err(error.into());
     }
     let (errors, warnings) = (failure::findings(&error), placed(warnings, file));
-    super::output::print_json(&serde_json::json!({ "file": file, "errors": errors, "warnings": warnings }))?;
+    output::print_json(&serde_json::json!({ "file": file, "errors": errors, "warnings": warnings }))?;
     Ok(Exit::Usage)
 }
 

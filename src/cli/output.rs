@@ -3,11 +3,12 @@
 //! Colours reach a terminal only: `anstream` takes them away from everything else, and where `NO_COLOR` is set.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table as Layout};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, Global};
 pub use crate::supervisor::count;
 
 use crate::control::{CallError, ClientError, ErrorKind};
@@ -195,6 +196,20 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the event loop: {error}")))
+}
+
+/// What takes longest of what is done before anything is touched.
+pub const PARSERS_READ: &str = "the daemons' own parsers read what was made of the file";
+
+/// Waits for something, and says what for if that takes longer than anybody likes to look at nothing.
+pub async fn patiently<T>(global: &Global, words: &str, work: impl Future<Output = T>) -> T {
+    const NOT_LONG: Duration = Duration::from_secs(1);
+    tokio::pin!(work);
+    if let Ok(done) = tokio::time::timeout(NOT_LONG, &mut work).await {
+        return done;
+    }
+    super::note(global, words);
+    work.await
 }
 
 impl From<ClientError> for Failure {

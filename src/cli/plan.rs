@@ -51,7 +51,8 @@ struct StepReport<'a> {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let file = args.file.as_ref().unwrap_or(&global.config);
-    let outlook = super::runtime()?.block_on(supervisor::outlook(file))?;
+    let outlook = output::patiently(global, output::PARSERS_READ, supervisor::outlook(file));
+    let outlook = super::runtime()?.block_on(outlook)?;
     let plan = &outlook.plan;
     if !global.quiet {
         outlook.warnings.iter().for_each(output::tell);
