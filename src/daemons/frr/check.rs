@@ -33,7 +33,7 @@ const OF_VTYSH: [&str; 2] = ["-C", "-f"];
 type Complaints = fn(&str, &str) -> Vec<CheckError>;
 
 pub(super) async fn check(installation: &Installation, program: Program, text: &str) -> Result<(), DaemonError> {
-    if let Some(error) = too_long(text).or_else(|| undefined(text)) {
+    if let Some(error) = too_long(text).or_else(|| undefined(text)).or_else(|| sets_defaults(text)) {
         return Err(error.into());
     }
     let checker = Checker::of(installation, program, text)?;
@@ -171,6 +171,13 @@ fn undefined(text: &str) -> Option<CheckError> {
     })
 }
 
+/// `frr version` and `frr defaults` change what is not written, and bgpd does not take them back.
+fn sets_defaults(text: &str) -> Option<CheckError> {
+    let (at, line) = text.lines().enumerate().find(|(_, line)| line.trim_start().starts_with("frr "))?;
+    let message = format!("{} changes the default of every setting, and cannot be taken back", line.trim());
+    Some(CheckError { line: number(at), column: 0, message })
+}
+
 fn number(at: usize) -> u32 {
     u32::try_from(at + 1).unwrap_or(u32::MAX)
 }
@@ -242,6 +249,12 @@ fn redacted(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changes_every_default_is_refused() {
+        let found = sets_defaults("hostname x\nfrr defaults datacenter\n").map(|error| error.line);
+        assert_eq!((found, sets_defaults("! frr version 8.4\nhostname frr\n")), (Some(2), None));
+    }
 
     #[test]
     fn a_route_map_that_is_not_there_is_found_where_it_is_used() {

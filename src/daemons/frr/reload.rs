@@ -179,7 +179,10 @@ impl Configuring {
         match (done, command.text.strip_prefix("no ")) {
             (Err(DaemonError::Refused(words)), Some(removed)) => {
                 if self.has(removed).await? {
-                    return Err(DaemonError::Refused(words));
+                    return Err(DaemonError::Refused(format!(
+                        "{words}; so the line {removed:?} stays as long as {} runs: rdsup stop, then rdsup start",
+                        self.name
+                    )));
                 }
                 Ok(())
             }
