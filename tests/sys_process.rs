@@ -133,6 +133,21 @@ fn a_daemon_is_refused_what_would_lead_it_out_of_its_domain() {
 
         // What the programs above do not use.
         let answers = [
+            // open_tree_attr, and one that there is not yet.
+            (467, "-100, 0, 0, 0, 0", libc::ENOSYS),
+            (500, "0", libc::ENOSYS),
+            (libc::SYS_fcntl, "0, 8, 1", libc::EPERM),
+            (libc::SYS_fcntl, "0, 10, 9", libc::EPERM),
+            (libc::SYS_fcntl, "0, 15, 0", libc::EPERM),
+            (libc::SYS_fcntl, "0, 3, 0", 0),
+            (libc::SYS_ioctl, "0, 0x8901, 0", libc::EPERM),
+            (libc::SYS_prlimit64, "1, 7, 0, 0", libc::EPERM),
+            (libc::SYS_prlimit64, "0, 7, 0, 0", 0),
+            (libc::SYS_prlimit64, "0 + $$, 7, 0, 0", 0),
+            (libc::SYS_sched_setaffinity, "1, 0, 0", libc::EPERM),
+            (libc::SYS_setpriority, "0, 1, 0", libc::EPERM),
+            (libc::SYS_setpriority, "2, 0, 0", libc::EPERM),
+            (libc::SYS_setpriority, "0, 0, 0", 0),
             (libc::SYS_umount2, "(my $at = '/run/netns'), 0", libc::EPERM),
             (libc::SYS_mount, "(my $what = 'none'), (my $at = '/mnt'), (my $kind = 'tmpfs'), 0, 0", libc::EPERM),
             (libc::SYS_bpf, "0, 0, 0", libc::EPERM),

@@ -45,6 +45,9 @@ fn every_program_of_every_daemon_is_confined_and_so_is_the_one_that_replaces_it(
     let (bird, frr) = (user(&machine, "bird"), user(&machine, "frr"));
     let confined = format!("bfdd {frr} 1 2\nbgpd {frr} 1 2\nbird {bird} 1 2\nzebra {frr} 1 2");
     assert_eq!(programs().trim(), confined);
+    let blind = "for domain in left right; do for pid in $(ip netns pids $domain); do
+                     grep ' /proc .*hidepid=invisible' /proc/$pid/mountinfo | tail -1; done; done | wc -l";
+    assert_eq!(machine.sh(blind).trim(), "4", "processes of others are seen");
     machine.sh("kill -9 $(ip netns pids left) $(ip netns pids right)");
     eventually(SOON, "all of them are started again", || programs().trim() == confined);
     machine.rdsup("stop").ok();

@@ -3,6 +3,9 @@
 //! FRR's programs keep `CAP_SYS_ADMIN` and all run as one user, because that is how they are written. One that a neighbor took over
 //! could enter another domain's namespace, undo its own mounts, look into the memory of another domain's daemon or signal it. No
 //! routing daemon needs any of that, so a filter (seccomp(2)) refuses it, and stays with the process and what it starts.
+//!
+//! What a filter of numbers cannot see is what netlink is asked. With `CAP_NET_ADMIN`, which every routing daemon keeps, a link can be made
+//! whose other end is in another namespace; only a user namespace for each domain would refuse that.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +18,7 @@ use seccompiler::{
 use crate::sys::SysError;
 
 /// What is refused whatever the arguments are.
-const REFUSED: [libc::c_long; 42] = [
+const REFUSED: [libc::c_long; 45] = [
     // Other namespaces.
     libc::SYS_setns,
     libc::SYS_unshare,
@@ -44,6 +47,9 @@ const REFUSED: [libc::c_long; 42] = [
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_tkill,
+    libc::SYS_ioprio_set,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
     // The kernel itself, and the machine as a whole.
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
@@ -77,6 +83,28 @@ const NEW_NAMESPACES: [libc::c_int; 7] = [
     libc::CLONE_NEWNET,
 ];
 
+/// What may be asked about the process itself alone, which is 0 or its number in the first argument.
+const OF_ITSELF: [libc::c_long; 6] = [
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_setpgid,
+];
+
+/// What has the kernel signal somebody else when a file is ready, by the second argument of fcntl(2).
+const SIGNALS_BY_FILE: [libc::c_int; 3] = [libc::F_SETOWN, F_SETSIG, F_SETOWN_EX];
+/// Of `asm-generic/fcntl.h`.
+const F_SETSIG: libc::c_int = 10;
+const F_SETOWN_EX: libc::c_int = 15;
+/// The same by ioctl(2): `FIOSETOWN` and `SIOCSPGRP`.
+const OWNERS_OF_FILE: [u64; 2] = [0x8901, 0x8902];
+
+/// From here on numbers mean the same everywhere, and this filter knows none of them: `setxattrat` was the first, and `open_tree_attr`
+/// would take a mount off what lies below it. Whoever is told that the kernel has none falls back to what was there before.
+const UNKNOWN: std::ops::Range<i64> = 463..512;
+
 /// Stands for the number of the process in the filter until there is one. No process has it (`PID_MAX_LIMIT` is 2^22).
 const OWN_PID: u32 = 0x5eed_0000;
 
@@ -103,6 +131,17 @@ impl Confinement {
             when(0, SeccompCmpOp::MaskedEq(flag), flag)
         });
         refused.insert(libc::SYS_clone, new.collect::<Result<_, _>>()?);
+        for call in OF_ITSELF {
+            let is_other = |whose| SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, whose);
+            refused.insert(call, vec![SeccompRule::new(vec![is_other(0)?, is_other(u64::from(OWN_PID))?])?]);
+        }
+        // The first argument says of which kind the second is: a process, a group or a user.
+        refused.insert(libc::SYS_setpriority, vec![when(0, SeccompCmpOp::Ne, 0)?, when(1, SeccompCmpOp::Ne, 0)?]);
+        let by_file =
+            SIGNALS_BY_FILE.into_iter().map(|command| when(1, SeccompCmpOp::Eq, u64::from(command.cast_unsigned())));
+        refused.insert(libc::SYS_fcntl, by_file.collect::<Result<_, _>>()?);
+        let of_file = OWNERS_OF_FILE.into_iter().map(|request| when(1, SeccompCmpOp::Eq, request));
+        refused.insert(libc::SYS_ioctl, of_file.collect::<Result<_, _>>()?);
         // abort() and timers signal the process itself.
         for call in [libc::SYS_kill, libc::SYS_tgkill] {
             refused.insert(call, vec![when(0, SeccompCmpOp::Ne, u64::from(OWN_PID))?]);
@@ -110,7 +149,7 @@ impl Confinement {
         // These sockets lead to the machine that this one is a guest of, and know no network namespaces.
         refused.insert(libc::SYS_socket, vec![when(0, SeccompCmpOp::Eq, u64::from(libc::AF_VSOCK.cast_unsigned()))?]);
         // Its flags are out of a filter's sight, in memory. The C library uses clone() where this one is unknown.
-        let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+        let unknown = UNKNOWN.chain([libc::SYS_clone3]).map(|call| (call, Vec::new())).collect();
         Ok(Self { refused: program(refused, libc::EPERM)?, unknown: program(unknown, libc::ENOSYS)? })
     }
 

@@ -40,6 +40,8 @@ enum Mount {
     ReadOnly { but: [Option<CString>; MOST_WRITABLE] },
     /// `/sys` of the network namespace that the process is in.
     Sysfs,
+    /// `/proc` without the processes that this one could not trace: of the daemons, all others.
+    Proc,
     /// One file or directory over another.
     Bind { from: CString, to: CString },
     /// An empty directory that everybody may write to, as `/var/tmp`, over another.
@@ -56,10 +58,11 @@ impl MountPlan {
     /// The plan for a domain's daemon: its `/sys`; `/etc/netns/DOMAIN/*` over `/etc/*`; then `RUN_DIR/DOMAIN/resolv.conf`,
     /// if it exists, over `/etc/resolv.conf`. Of the run directory it sees its own part alone: all daemons are the same
     /// user, and one that was taken over must reach neither the sockets nor the passwords of the others. Nor does it see the
-    /// names of the other namespaces. It can write there, into the files of the kernel, and below `/var/log`, as far as its user may: whoever
+    /// names of the other namespaces, their processes, or the sockets of name services ([`NAME_SERVICES`]). It can write there, into the files of the kernel, and below `/var/log`, as far as its user may: whoever
     /// operates one domain can have its daemon write to any file, and `/etc/frr` belongs to the daemons' user.
     pub fn for_domain(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
-        let mut plan = Self { mounts: vec![Mount::Sysfs] };
+        let mut plan = Self { mounts: vec![Mount::Sysfs, Mount::Proc] };
+        plan.hide_name_services()?;
         plan.bind_domain_files(run_dir, domain)?;
         if Path::new(netns::DIRECTORY).is_dir() {
             plan.mounts.push(Mount::Empty { at: c_string(Path::new(netns::DIRECTORY))? });
@@ -85,16 +88,21 @@ impl MountPlan {
     /// As for a daemon, and the sockets of name services ([`NAME_SERVICES`]) out of reach.
     pub fn for_command(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
         let mut plan = Self { mounts: vec![Mount::Sysfs] };
+        plan.hide_name_services()?;
+        plan.bind_domain_files(run_dir, domain)?;
+        Ok(plan)
+    }
+
+    fn hide_name_services(&mut self) -> io::Result<()> {
         // /etc/resolv.conf is often a link into one of these directories: what it says must stay.
         let resolver = fs::canonicalize("/etc/resolv.conf").ok();
         for directory in NAME_SERVICES.iter().map(Path::new).filter(|path| path.is_dir()) {
-            plan.mounts.push(Mount::Empty { at: c_string(directory)? });
+            self.mounts.push(Mount::Empty { at: c_string(directory)? });
             if let Some(file) = resolver.as_ref().filter(|file| file.parent() == Some(directory)) {
-                plan.mounts.push(Mount::File { at: c_string(file)?, content: fs::read(file)? });
+                self.mounts.push(Mount::File { at: c_string(file)?, content: fs::read(file)? });
             }
         }
-        plan.bind_domain_files(run_dir, domain)?;
-        Ok(plan)
+        Ok(())
     }
 
     fn bind_domain_files(&mut self, run_dir: &Path, domain: &DomainName) -> io::Result<()> {
@@ -151,6 +159,11 @@ impl Mount {
                 // Where the machine hides parts of /sys, a user namespace may not mount another: then the old one stays,
                 // which shows the host's interfaces but gives no access to them.
                 let _ = mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), guard, None::<&str>);
+            }
+            Self::Proc => {
+                // As with /sys.
+                let hidden = Some(c"hidepid=2");
+                let _ = mount(Some(c"proc"), c"/proc", Some(c"proc"), guard, hidden);
             }
             Self::Bind { from, to } => {
                 mount(Some(from.as_c_str()), to.as_c_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
