@@ -125,7 +125,7 @@ fn rejection(prepared: &Prepared, name: &DaemonName, rejected: &CheckError) -> F
     let origin = network.domain(name).map(|domain| domain.origin).unwrap_or_default();
     let (who, guide) = match program {
         Program::Bird => ("BIRD", "the BIRD user's guide"),
-        Program::Zebra | Program::Bfdd | Program::Bgpd => ("FRR", "the FRR manual"),
+        Program::Mgmtd | Program::Zebra | Program::Bfdd | Program::Bgpd => ("FRR", "the FRR manual"),
     };
     let extra = prepared.rendered.domains.get(name).and_then(|rendered| rendered.extra.as_ref());
     let extra = extra.filter(|_| program.kind().speaker() == Some(*program));
