@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use ipnet::{IpNet, Ipv4Net};
 use rdsup::model::{ExtraText, Network, Origin, PasswordFile, PrefixPattern, Program};
 use rdsup::plan::frr::Configuration;
-use rdsup::render::frr::{self, FrrText};
+use rdsup::render::frr::{self, Dialect, FrrText};
 use rdsup::render::{Secret, Secrets, Templates, render};
 use render_fixture::{chain, edge, ipv4_only, name, overlap, three_domains, with_frr};
 
@@ -44,14 +44,31 @@ fn all() -> Vec<(String, FrrText)> {
     texts
 }
 
+/// What FRR 10.3 gets in some of them, beside the others.
+fn newer() -> Vec<(String, FrrText)> {
+    let templates = Templates::built_in().for_frr(Dialect::of([10, 3, 0]));
+    let mut texts = Vec::new();
+    for (case, network) in cases().into_iter().filter(|(case, _)| ["three-domains", "edge"].contains(case)) {
+        for domain in network.domains.iter().filter(|domain| domain.daemon.as_str() == "frr") {
+            let text = frr::text(&network, domain, &templates, &secrets()).unwrap();
+            texts.push((format!("{case}/frr-10.3/{}", domain.name), text));
+        }
+    }
+    texts
+}
+
 #[test]
 fn rendered_files_equal_the_golden_ones() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/render");
     let mut wrong = Vec::new();
-    for (place, made) in all() {
-        let texts =
-            [("bgpd.conf", Some(&made.bgpd)), ("zebra.conf", Some(&made.zebra)), ("bfdd.conf", made.bfdd.as_ref())];
+    for (place, made) in all().into_iter().chain(newer()) {
+        let texts = [
+            ("bgpd.conf", Some(&made.bgpd)),
+            ("zebra.conf", Some(&made.zebra)),
+            ("mgmtd.conf", made.mgmtd.as_ref()),
+            ("bfdd.conf", made.bfdd.as_ref()),
+        ];
         for (suffix, text) in texts.into_iter().filter_map(|(suffix, text)| Some((suffix, text?))) {
             let path = folder.join(format!("{place}.{suffix}"));
             if update {
@@ -62,6 +79,22 @@ fn rendered_files_equal_the_golden_ones() {
         }
     }
     assert!(wrong.is_empty(), "differ (look, then UPDATE_GOLDEN=1): {wrong:#?}");
+}
+
+#[test]
+fn only_who_needs_them_gets_the_entries_with_nothing_to_say_and_a_mgmtd() {
+    let (network, secrets) = (three_domains(), secrets());
+    let network = with_frr(network);
+    let domain = network.domains.iter().find(|domain| domain.daemon.as_str() == "frr").unwrap();
+    let of = |version| {
+        let text = frr::text(&network, domain, &Templates::built_in().for_frr(Dialect::of(version)), &secrets).unwrap();
+        (text.bgpd.contains("4294967295:0:0"), text.mgmtd.is_some(), text.zebra.contains("ip nht"))
+    };
+    assert_eq!(of([8, 4, 4]), (false, false, true));
+    assert_eq!(of([8, 5, 7]), (false, false, true));
+    assert_eq!(of([9, 0, 0]), (true, false, true));
+    assert_eq!(of([10, 0, 0]), (true, true, false));
+    assert_eq!(of([10, 3, 0]), (true, true, false));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test writes its own expectation and what FRR reads")]

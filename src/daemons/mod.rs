@@ -17,6 +17,7 @@ pub use script::{Line, LineAnswer, Script};
 pub use show::{Answer, BgpAttributes, FamilyCounts, NextHop, Peers, Route, Session};
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use futures_util::future::BoxFuture;
 
 use crate::model::{DaemonKind, Program};
 use crate::plan::Layout;
+use crate::sys::process::MountPlan;
 
 /// How a daemon is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,6 +226,12 @@ pub trait RoutingDaemon: Send + Sync {
     /// A directory that its programs write to for themselves alone, so that each gets an empty one.
     fn scratch(&self) -> Option<&'static Path> {
         None
+    }
+
+    /// The same plan with what else a program sees of the file system in its own way.
+    fn view(&self, program: Program, place: &Place, mounts: MountPlan) -> io::Result<MountPlan> {
+        let _ = (program, place);
+        Ok(mounts)
     }
 
     /// The programs of it that must be ready before this one is started.

@@ -112,6 +112,8 @@ impl DaemonKind {
 pub enum Program {
     /// `bird`.
     Bird,
+    /// FRR's `mgmtd`, where it has one: it tells zebra what that is to do.
+    Mgmtd,
     /// FRR's `zebra`, which writes routes to the kernel.
     Zebra,
     /// FRR's `bfdd`, only where BFD watches a neighbor.
@@ -122,12 +124,13 @@ pub enum Program {
 
 impl Program {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Bird, Self::Zebra, Self::Bfdd, Self::Bgpd];
+    pub const ALL: [Self; 5] = [Self::Bird, Self::Mgmtd, Self::Zebra, Self::Bfdd, Self::Bgpd];
 
     /// Its name, as its file and its process have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bird => "bird",
+            Self::Mgmtd => "mgmtd",
             Self::Zebra => "zebra",
             Self::Bfdd => "bfdd",
             Self::Bgpd => "bgpd",
@@ -138,7 +141,7 @@ impl Program {
     pub fn kind(self) -> DaemonKind {
         match self {
             Self::Bird => DaemonKind::Bird,
-            Self::Zebra | Self::Bfdd | Self::Bgpd => DaemonKind::Frr,
+            Self::Mgmtd | Self::Zebra | Self::Bfdd | Self::Bgpd => DaemonKind::Frr,
         }
     }
 }

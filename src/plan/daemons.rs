@@ -53,8 +53,11 @@ impl Planner<'_> {
         let programs: BTreeSet<Program> = others.copied().collect();
         if !programs.is_empty() {
             let action = Action::ReloadDaemon { kind, programs, socket: socket.clone() };
-            let path = layout.daemon_config(name, Program::Zebra);
-            match loaded.get(&Program::Zebra).and_then(|loaded| kept_source(loaded, &path, wanted, seen)) {
+            // zebra reads of its source itself, or is told by mgmtd.
+            let kept = [Program::Mgmtd, Program::Zebra].into_iter().find_map(|program| {
+                kept_source(loaded.get(&program)?, &layout.daemon_config(name, program), wanted, seen)
+            });
+            match kept {
                 Some(kept) => self.push_because(Stage::Daemons, name, wanted.origin, action, &kept),
                 None => self.push(Stage::Daemons, name, wanted.origin, action),
             }

@@ -58,7 +58,7 @@ impl Layout {
     pub fn hallmark(&self, name: &DaemonName) -> (&'static str, PathBuf) {
         match name.program {
             Program::Bird => ("-s", self.socket(&name.domain, DaemonKind::Bird)),
-            Program::Zebra | Program::Bfdd | Program::Bgpd => {
+            Program::Mgmtd | Program::Zebra | Program::Bfdd | Program::Bgpd => {
                 ("--vty_socket", self.domain_dir(&name.domain).join(FRR_SOCKETS))
             }
         }

@@ -203,6 +203,7 @@ fn render_domain(
             let text = frr::text(network, domain, templates, secrets);
             text.map(|text| {
                 let mut texts = BTreeMap::from([(Program::Zebra, text.zebra), (Program::Bgpd, text.bgpd)]);
+                texts.extend(text.mgmtd.map(|text| (Program::Mgmtd, text)));
                 texts.extend(text.bfdd.map(|text| (Program::Bfdd, text)));
                 (texts, text.extra)
             })

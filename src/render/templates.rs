@@ -6,6 +6,8 @@ use handlebars::template::{HelperTemplate, Parameter, Template, TemplateElement}
 use handlebars::{Handlebars, RenderErrorReason, no_escape};
 use serde::Serialize;
 
+use super::frr::Dialect;
+
 /// Where a template is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
@@ -65,8 +67,11 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "frr/channel.hbs",
     "frr/export.hbs",
     "frr/family.hbs",
+    "frr/first.hbs",
     "frr/import.hbs",
+    "frr/kernel.hbs",
     "frr/link.hbs",
+    "frr/mgmtd.conf.hbs",
     "frr/neighbor.hbs",
     "frr/note.hbs",
     "frr/steps.hbs",
@@ -88,6 +93,8 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 pub struct Templates {
     registry: Handlebars<'static>,
     texts: BTreeMap<String, String>,
+    /// How the FRR that is installed reads what they make.
+    frr: Dialect,
 }
 
 impl Templates {
@@ -100,11 +107,23 @@ impl Templates {
         registry.set_strict_mode(true);
         // What comes out is no HTML; strings arrive quoted for their target.
         registry.register_escape_fn(no_escape);
-        let mut templates = Self { registry, texts: BTreeMap::new() };
+        let mut templates = Self { registry, texts: BTreeMap::new(), frr: Dialect::default() };
         for (path, text) in BUILT_IN {
             templates.put(path, (*text).to_owned()).expect("built-in templates are checked by a test");
         }
         templates
+    }
+
+    /// The same for an FRR that reads in its own way.
+    #[must_use]
+    pub fn for_frr(mut self, dialect: Dialect) -> Self {
+        self.frr = dialect;
+        self
+    }
+
+    /// How FRR reads what they make.
+    pub(super) fn frr(&self) -> Dialect {
+        self.frr
     }
 
     /// Every path, with the text that is used.

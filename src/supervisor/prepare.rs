@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::sources::{Overlay, Sources, read_regular};
 use crate::config::{self, Problem, Problems};
+use crate::daemons::frr;
 use crate::history::Snapshot;
-use crate::model::{Network, Origin, PasswordFile};
+use crate::model::{DaemonKind, Network, Origin, PasswordFile};
 use crate::plan::{Desired, Layout};
 use crate::render::{self, RenderError, Rendered, Secret, Secrets, Templates};
 
@@ -147,6 +148,11 @@ pub fn prepare_from(reading: Reading<'_>) -> Result<Prepared, PrepareError> {
     }
     let mut faults = Vec::new();
     let templates = templates(&network, file, &mut sources, &mut faults);
+    let templates = if network.domains.iter().any(|domain| domain.daemon == DaemonKind::Frr) {
+        templates.for_frr(frr::dialect())
+    } else {
+        templates
+    };
     let secrets = match disclosure {
         Disclosure::Real => secrets(&network, file, &mut faults),
         Disclosure::Redacted => Secrets::redacted(),

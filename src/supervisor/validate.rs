@@ -125,7 +125,7 @@ fn rejection(prepared: &Prepared, name: &DaemonName, rejected: &CheckError) -> F
     let origin = network.domain(name).map(|domain| domain.origin).unwrap_or_default();
     let (who, guide) = match program {
         Program::Bird => ("BIRD", "see the BIRD user's guide for the syntax"),
-        Program::Zebra | Program::Bfdd | Program::Bgpd => (
+        Program::Mgmtd | Program::Zebra | Program::Bfdd | Program::Bgpd => (
             "FRR",
             "see the FRR manual for the syntax; bgpd reads these lines, so none of zebra's and bfdd's can be among them",
         ),

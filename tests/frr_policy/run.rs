@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ipnet::IpNet;
+use rdsup::daemons::frr;
 use rdsup::model::{DaemonKind, Network, Program};
 use rdsup::policy::kernel_routes;
 use rdsup::render::{Secrets, Templates, render};
@@ -53,11 +54,15 @@ fn run_altered(
             domain.daemon = daemon;
         }
     }
-    let rendered = render(&network, &Templates::built_in(), &Secrets::redacted()).unwrap();
+    let templates = Templates::built_in().for_frr(frr::dialect());
+    let rendered = render(&network, &templates, &Secrets::redacted()).unwrap();
     let middle = &rendered.domains[MIDDLE];
     let write = |path: &str, text: &str| std::fs::write(at.join(path), text).unwrap();
     write("daemon.conf", &alter(middle.speaker().unwrap().to_owned()));
     write("zebra.conf", middle.daemon.get(&Program::Zebra).map_or("", String::as_str));
+    if let Some(text) = middle.daemon.get(&Program::Mgmtd) {
+        write("mgmtd.conf", text);
+    }
     for speaker in ["left", "right", "two", "far", "inner"] {
         write(&format!("{speaker}.conf"), &speakers::bird(speaker));
     }

@@ -38,6 +38,14 @@ for dev in wan0 wan1 lan0; do in_middle ip address add fe80::2/64 dev "$dev" nod
 case $daemon in
 bird) in_middle bird -f -c "$at/daemon.conf" -s /run/middle.ctl -P /run/middle.pid & ;;
 frr)
+    # From 10.0 on zebra is told by mgmtd what it is to do, which reads no other directory.
+    if [ -e "$at/mgmtd.conf" ]; then
+        cp "$at/mgmtd.conf" /etc/frr/
+        mkdir /run/frr/middle
+        chown frr:frr /run/frr /run/frr/middle
+        in_middle /usr/lib/frr/mgmtd -N middle -P 0 --limit-fds 1024 --log "file:$at/mgmtd.log" &
+        until [ -S /run/frr/middle/mgmtd_be.sock ]; do sleep 0.05; done
+    fi
     in_middle /usr/lib/frr/zebra -N middle -P 0 -s 90000000 --limit-fds 1024 -f "$at/zebra.conf" --log "file:$at/zebra.log" &
     until [ -S /run/frr/middle/zserv.api ]; do sleep 0.05; done
     in_middle /usr/lib/frr/bgpd -N middle -P 0 --limit-fds 1024 -f "$at/daemon.conf" --log "file:$at/bgpd.log" &

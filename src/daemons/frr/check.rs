@@ -3,7 +3,7 @@
 //! Of bgpd's `bgpd -C` is asked, not `vtysh -C`: that knows only which words may follow which, and bgpd also finds a bad prefix
 //! length, a neighbor that nobody declared, or options that exclude each other. bgpd's exit code says nothing, its words do. `-S`
 //! leaves it the user that it is, so that it can read its standard input, and `-p 0` keeps it from listening on port 179 in
-//! whatever namespace this is. zebra and bfdd have no such way, so of their configurations `vtysh -C` is asked.
+//! whatever namespace this is. The others have no such way, so of their configurations `vtysh -C` is asked.
 //!
 //! A bgpd that only reads makes `/run/frr` all the same, a directory in `/var/tmp`, and the files that the configuration names
 //! for logs and dumps. So it sees a machine that it cannot write to, and `/dev/null` in place of those files.
@@ -67,7 +67,10 @@ impl Checker {
             Program::Bfdd if !installation.home.join(program.as_str()).exists() => {
                 Err(Unusable::NoBfdd(installation.home.clone()).into())
             }
-            Program::Zebra | Program::Bfdd => {
+            Program::Mgmtd if !installation.home.join(program.as_str()).exists() => {
+                Err(Unusable::NoMgmtd(installation.home.clone()).into())
+            }
+            Program::Mgmtd | Program::Zebra | Program::Bfdd => {
                 Ok(Self { program: vtysh()?, arguments: &OF_VTYSH, modules: &[], complaints: errors_of_vtysh })
             }
             Program::Bird | Program::Bgpd => Ok(Self {

@@ -14,6 +14,7 @@ use nix::unistd::{AccessFlags, Group, User, access, getgrouplist};
 use super::super::{DaemonError, said};
 use super::check::{DRY_RUN, run_dry};
 use super::programs::LOAD_RPKI;
+use crate::render::frr::Dialect;
 use crate::sys::process::{self, Captured, Spawn};
 use crate::sys::{SysError, files};
 
@@ -81,9 +82,9 @@ pub enum Unusable {
         /// Its version.
         found: String,
     },
-    /// From 9.0 on the first entry of a route map without optimization is passed over (`route_map_apply_ext()`), so that every
-    /// route would be refused. From 10.0 on zebra takes most of its configuration from another program, which is not started
-    /// here, and would never find a way to a neighbor. Seen with 10.3.
+    /// What these are given is there (`render::frr::Dialect`), and with 10.3 it works between FRRs. It does not yet where a
+    /// session is between link-local addresses, as those with BIRD are: bgpd looks for the next hop of IPv4 routes on no
+    /// interface, takes it for inaccessible and has no route.
     #[error("{} is FRR {found}, and from {}.{} on FRR takes a configuration in another way, which rdsup does not know yet", program.display(), BELOW[0], BELOW[1])]
     TooNew {
         /// The program.
@@ -104,6 +105,9 @@ pub enum Unusable {
     /// A neighbor is to be watched by BFD, and the program for it is missing.
     #[error("FRR in {} lacks bfdd, which a neighbor with `bfd` needs", .0.display())]
     NoBfdd(PathBuf),
+    /// It is of a version in which zebra is told by mgmtd what to do, and that is missing.
+    #[error("FRR in {} lacks mgmtd, which tells zebra what to do", .0.display())]
+    NoMgmtd(PathBuf),
     /// FRR's shell is missing.
     #[error("vtysh, FRR's shell, which also checks what zebra is to read, is not installed")]
     NoVtysh,
@@ -135,7 +139,7 @@ impl Unusable {
             Self::Foreign { .. } => "remove that program, or apt install frr",
             Self::TooOld { .. } => "apt install frr from a newer release, or set daemon = \"bird\" in the domain",
             Self::TooNew { .. } => "install FRR 8.4 or 8.5, or set daemon = \"bird\" in the domain",
-            Self::Incomplete { .. } | Self::TwoVersions { .. } | Self::NoBfdd(_) | Self::NoVtysh => {
+            Self::Incomplete { .. } | Self::TwoVersions { .. } | Self::NoBfdd(_) | Self::NoMgmtd(_) | Self::NoVtysh => {
                 "apt install --reinstall frr"
             }
             Self::NoUser | Self::NoGroup(_) => "apt install --reinstall frr, which makes the user frr and its groups",
@@ -206,7 +210,24 @@ pub fn vtysh() -> Result<PathBuf, Unusable> {
     process::find("vtysh").ok_or(Unusable::NoVtysh)
 }
 
+/// How the FRR that is installed reads what is rendered; as 8.4 does where there is none, which is told when it is to be used.
+pub fn dialect() -> Dialect {
+    let known = home().ok().and_then(|home| remembered(&home));
+    // Whoever renders does so in a thread of its own or has none to wait in, so the question gets one.
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        runtime.block_on(find()).ok()
+    };
+    let found = known.or_else(|| std::thread::scope(|scope| scope.spawn(ask).join().ok().flatten()));
+    found.map(|found| found.dialect()).unwrap_or_default()
+}
+
 impl Installation {
+    /// How it reads what is rendered.
+    pub fn dialect(&self) -> Dialect {
+        said::version(&self.version).map(|(_, numbers)| Dialect::of(numbers)).unwrap_or_default()
+    }
+
     /// Whether bgpd can ask RPKI caches, which takes a module that may be in a package of its own.
     pub async fn has_rpki(&self) -> Result<(), DaemonError> {
         let program = self.home.join("bgpd");

@@ -15,6 +15,7 @@ mod table;
 mod typed;
 pub mod vty;
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,13 +24,14 @@ use futures_util::future::BoxFuture;
 
 pub use self::change::{Change, Judged, Step};
 pub(super) use self::idle::is_idle;
-pub use self::installation::{GROUPS, Installation, USER, Unusable, find, identity, vtysh};
+pub use self::installation::{GROUPS, Installation, USER, Unusable, dialect, find, identity, vtysh};
 use self::programs::Sockets;
 use self::vty::Client;
 use super::connect::connect;
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
 use crate::model::{DaemonKind, Family, Program};
 use crate::sys::clock::second_in_progress;
+use crate::sys::process::MountPlan;
 
 /// How long a daemon may take for a piece of an answer. It answers nobody while it reads its configuration or walks a table.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -69,10 +71,15 @@ impl RoutingDaemon for Frr {
         Some(Path::new(SCRATCH))
     }
 
-    /// The others try only every 10 s to reach a zebra that is not there yet. A bfdd that comes after bgpd asks for what it missed.
+    fn view(&self, program: Program, place: &Place, mounts: MountPlan) -> io::Result<MountPlan> {
+        programs::view(program, place, mounts)
+    }
+
+    /// The others try only every 10 s to reach a zebra that is not there yet, and zebra without mgmtd writes a hundred lines a second. A bfdd that comes after bgpd asks for what it missed.
     fn prerequisites(&self, program: Program, place: &Place) -> &'static [Program] {
         match program {
-            Program::Bird | Program::Zebra => &[],
+            Program::Zebra if place.config(Program::Mgmtd).exists() => &[Program::Mgmtd],
+            Program::Bird | Program::Mgmtd | Program::Zebra => &[],
             Program::Bgpd if place.config(Program::Bfdd).exists() => &[Program::Zebra, Program::Bfdd],
             Program::Bfdd | Program::Bgpd => &[Program::Zebra],
         }
@@ -109,7 +116,11 @@ impl RoutingDaemon for Frr {
             self.answers(program, place).await?;
             if program == Program::Zebra {
                 // That the socket exists is not enough: it is there before anybody listens.
-                connect(&programs::zserv_beside(&place.socket), PATIENCE).await?;
+                let socket = programs::zserv_beside(&place.socket);
+                if place.config(Program::Mgmtd).exists() {
+                    return programs::listens(&place.socket, &socket);
+                }
+                connect(&socket, PATIENCE).await?;
             }
             Ok(())
         }
@@ -189,7 +200,13 @@ impl RoutingDaemon for Frr {
     }
 
     fn resync<'a>(&'a self, socket: &'a Path) -> BoxFuture<'a, Result<(), DaemonError>> {
-        async move { resync(&Sockets::beside(socket).zebra).await }.boxed()
+        async move {
+            let sockets = Sockets::beside(socket);
+            // Where zebra is told by mgmtd it knows none of these commands.
+            let told = Some(&sockets.mgmtd).filter(|mgmtd| mgmtd.exists());
+            resync(told.unwrap_or(&sockets.zebra)).await
+        }
+        .boxed()
     }
 
     fn sessions<'a>(&'a self, socket: &'a Path, peers: &'a Peers) -> BoxFuture<'a, Result<Vec<Session>, DaemonError>> {

@@ -1,11 +1,14 @@
 //! Which programs FRR is in one domain, and how they are started.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::{Command, DaemonError, Place};
 use super::SCRATCH;
 use crate::model::Program;
+use crate::sys::process::MountPlan;
 
 /// `sockaddr_un` has room for this many bytes and a NUL; FRR cuts a longer path off without a word.
 const LONGEST_SOCKET: usize = 107;
@@ -15,6 +18,12 @@ const DESCRIPTORS: &str = "4096";
 const KEEP_ROUTES: &str = "-K90";
 /// Has zebra replace an IPv6 route in one step, as the kernel can and as it does with IPv4; else it is away for a moment.
 const REPLACE_AT_ONCE: &str = "--v6-rr-semantics";
+/// Where mgmtd listens for zebra.
+const RUNTIME: &str = "/run/frr";
+/// Where mgmtd looks for what it is to read.
+const CONFIGURATION: &str = "/etc/frr";
+/// Where mgmtd notes what was changed.
+const STATE: &str = "/var/lib/frr";
 /// What has bgpd load its module for RPKI caches.
 pub(super) const LOAD_RPKI: [&str; 2] = ["-M", "rpki"];
 /// Where a library directory has that module.
@@ -28,6 +37,7 @@ const NETLINK_BUFFER: &str = "90000000";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sockets {
     pub(super) bgpd: PathBuf,
+    pub(super) mgmtd: PathBuf,
     pub(super) zebra: PathBuf,
     pub(super) bfdd: PathBuf,
 }
@@ -35,11 +45,12 @@ pub(super) struct Sockets {
 impl Sockets {
     pub(super) fn beside(bgpd: &Path) -> Self {
         let beside = |name: &str| bgpd.with_file_name(name);
-        Self { bgpd: bgpd.to_owned(), zebra: beside("zebra.vty"), bfdd: beside("bfdd.vty") }
+        Self { bgpd: bgpd.to_owned(), mgmtd: beside("mgmtd.vty"), zebra: beside("zebra.vty"), bfdd: beside("bfdd.vty") }
     }
 
     pub(super) fn of(&self, program: Program) -> &Path {
         match program {
+            Program::Mgmtd => &self.mgmtd,
             Program::Zebra => &self.zebra,
             Program::Bfdd => &self.bfdd,
             Program::Bird | Program::Bgpd => &self.bgpd,
@@ -72,8 +83,11 @@ pub(super) fn command(
     let name = program.as_str();
     let mut args: Vec<OsString> = ["-P", "0", "--log", "stdout", "--limit-fds", DESCRIPTORS].map(Into::into).into();
     args.extend(["--vty_socket".into(), directory.into()]);
-    args.extend(["-i".into(), directory.join(format!("{name}.pid")).into(), "-z".into(), zserv.into()]);
-    args.extend(["-f".into(), place.config(program).into()]);
+    args.extend(["-i".into(), directory.join(format!("{name}.pid")).into()]);
+    if program != Program::Mgmtd {
+        // mgmtd has no `-f`: see `view`.
+        args.extend(["-z".into(), zserv.into(), "-f".into(), place.config(program).into()]);
+    }
     if program == Program::Zebra {
         args.extend(["-s".into(), NETLINK_BUFFER.into(), REPLACE_AT_ONCE.into()]);
         args.extend(recovering.then(|| KEEP_ROUTES.into()));
@@ -84,6 +98,27 @@ pub(super) fn command(
     }
     args.extend(modules.iter().map(Into::into));
     Ok(Command { program: home.join(name), args })
+}
+
+/// What mgmtd and zebra see of the file system.
+///
+/// Their sockets for each other and the directory that mgmtd reads are built in (`-N` names one below them, and not for what is
+/// read), so that each domain needs its own. What the machine's FRR has there they do not see.
+pub(super) fn view(program: Program, place: &Place, mounts: MountPlan) -> io::Result<MountPlan> {
+    let config = place.config(Program::Mgmtd);
+    let is_told = matches!(program, Program::Mgmtd | Program::Zebra) && config.exists();
+    let Some(directory) = place.socket.parent().filter(|_| is_told) else { return Ok(mounts) };
+    // Every daemon of FRR makes it where it is missing.
+    fs::create_dir_all(RUNTIME)?;
+    let mounts = mounts.and_bind(directory, RUNTIME)?;
+    if program != Program::Mgmtd {
+        return Ok(mounts);
+    }
+    // Its history of changes is nobody's.
+    let mounts = if Path::new(STATE).exists() { mounts.and_scratch(STATE)? } else { mounts };
+    // It complains of each that it does not find.
+    let others = ["zebra.conf", "ripd.conf", "ripngd.conf", "staticd.conf"].map(|name| (name, Vec::new()));
+    mounts.and_files_alone(CONFIGURATION, others.into_iter().chain([("mgmtd.conf", fs::read(config)?)]))
 }
 
 /// The modules that bgpd is started with. One cannot be loaded later, and a cache may be added while it runs; so that for RPKI is
@@ -99,6 +134,25 @@ pub(super) fn modules(place: &Place) -> &'static [&'static str] {
 /// Whether bgpd knows the commands of a configuration only with its module for RPKI.
 pub(super) fn asks_caches(text: &str) -> bool {
     text.lines().any(|line| line.trim_end() == "rpki")
+}
+
+/// Whether zebra listens for the other daemons, asked of the kernel.
+///
+/// From 10.2 on it is not to be tried: when a client goes zebra drops every route that is still waiting to be looked at, whosever
+/// it is (`early_route_meta_queue_free()`). One that goes in the first 10 ms takes along all that was found in the kernel, with the
+/// ways to the neighbors.
+pub(super) fn listens(beside: &Path, zserv: &Path) -> Result<(), DaemonError> {
+    /// `__SO_ACCEPTCON`, as `/proc/net/unix` has it.
+    const LISTENS: &str = "00010000";
+    let unreachable = |source| DaemonError::Unreachable { socket: zserv.to_owned(), source };
+    let pid = fs::read_to_string(beside.with_file_name("zebra.pid")).map_err(unreachable)?;
+    // The sockets of its network namespace.
+    let all = fs::read_to_string(format!("/proc/{}/net/unix", pid.trim())).map_err(unreachable)?;
+    let is_it = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(3) == Some(&LISTENS) && words.get(7).is_some_and(|path| Path::new(path) == zserv)
+    };
+    if all.lines().any(is_it) { Ok(()) } else { Err(unreachable(io::ErrorKind::ConnectionRefused.into())) }
 }
 
 /// Where zebra listens for the other daemons.

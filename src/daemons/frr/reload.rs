@@ -197,13 +197,17 @@ impl Configuring {
         Ok(running.text.lines().any(|there| there.trim_start().starts_with(line)))
     }
 
-    /// Several at once, of which FRR takes all or nothing where it can.
+    /// Several at once, of which FRR takes all or nothing where it can. mgmtd can only for whom it gave a lock (`CLOSE` is answered with
+    /// "Commit requires lock"), and has each command for itself here: nobody uses yet what they make.
     async fn batch(&mut self, commands: &[String]) -> Result<(), DaemonError> {
         if commands.is_empty() {
             return Ok(());
         }
         self.top().await?;
-        self.do_(OPEN).await?;
+        let whole = self.name != Program::Mgmtd.as_str();
+        if whole {
+            self.do_(OPEN).await?;
+        }
         let mut done = Ok(());
         for command in commands {
             done = self.do_(command).await;
@@ -212,7 +216,7 @@ impl Configuring {
             }
         }
         // Whatever came of it, it must not stay open.
-        let closed = self.do_(CLOSE).await;
+        let closed = if whole { self.do_(CLOSE).await } else { Ok(()) };
         self.path = vec![String::new()];
         done.and(closed)
     }

@@ -129,6 +129,7 @@ fn named(command: &str) -> (Option<Program>, &str) {
     match command.split_once(' ') {
         Some(("bgpd", rest)) => (Some(Program::Bgpd), rest.trim_start()),
         Some(("zebra", rest)) => (Some(Program::Zebra), rest.trim_start()),
+        Some(("mgmtd", rest)) => (Some(Program::Mgmtd), rest.trim_start()),
         Some(("bfdd", rest)) => (Some(Program::Bfdd), rest.trim_start()),
         _ => (None, command),
     }

@@ -11,6 +11,7 @@ use crate::render::quote::Bare;
 
 /// The root of `frr/*.hbs`.
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of its own in the text")]
 pub struct Frr {
     /// The domain.
     pub domain: DomainName,
@@ -40,6 +41,14 @@ pub struct Frr {
     pub extended: BTreeSet<InterfaceName>,
     /// Whether BFD watches any neighbor, so that there is a bfdd.
     pub bfd: bool,
+    /// The large community that every route has while a route map looks at it, where FRR (9.0) needs that; null elsewhere.
+    pub mark: Option<&'static str>,
+    /// Whether FRR has a mgmtd (10.0), which tells zebra what it is to do.
+    pub mgmtd: bool,
+    /// Whether `rpki cache` says by which transport (10.1).
+    pub cache_transport: bool,
+    /// Whether zebra and mgmtd have no `hostname` and no `log` (10.5).
+    pub nameless: bool,
 }
 
 /// An RPKI cache: `frr/cache.hbs`.

@@ -6,6 +6,7 @@
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Dialect;
 use crate::model::{Family, PrefixPattern};
 
 /// About how many prefixes a list of FRR has. Up to 8.4 each new entry is compared with all others of its list.
@@ -45,9 +46,16 @@ pub(super) struct Lists {
     /// (`bgp`), and do not break one up.
     texts: BTreeMap<(String, String), String>,
     entries: usize,
+    /// Who will read them.
+    pub(super) dialect: Dialect,
 }
 
 impl Lists {
+    /// None yet.
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { dialect, ..Self::default() }
+    }
+
     /// Every line of every list, without a final newline.
     pub(super) fn text(&self) -> String {
         self.texts.values().map(String::as_str).collect::<Vec<_>>().join("\n")

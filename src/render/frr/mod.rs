@@ -1,4 +1,5 @@
-//! What FRR reads: `bgpd.conf` and `zebra.conf` of a domain, and `bfdd.conf` where BFD watches a neighbor.
+//! What FRR reads: `bgpd.conf` and `zebra.conf` of a domain, `mgmtd.conf` where FRR has one (10.0), and `bfdd.conf` where BFD
+//! watches a neighbor.
 //!
 //! The policy is that of BIRD (`bird/filters.hbs`), rule by rule; `tests/frr_policy` compares what both accept.
 //!
@@ -16,6 +17,7 @@
 //! | `(65535, 0) ~ bgp_community` | community list |
 //! | `enforce first as`, `ttl security`, `local role`, `import limit` | `enforce-first-as`, `ttl-security`, `local-role`, `maximum-prefix` |
 
+mod dialect;
 mod lists;
 mod numbers;
 mod sessions;
@@ -25,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+pub use self::dialect::Dialect;
 use self::lists::{Lists, digest};
 use super::common::{bad_texts, caches, digit};
 use super::context::{Frr, FrrCache, FrrChannel, FrrFamily, FrrMap, FrrNetwork, FrrNote};
@@ -39,6 +42,9 @@ use crate::policy::{self, Label};
 /// answers a longer one by nothing at all.
 pub const LONGEST_LINE: usize = 4090;
 
+/// A large community that nobody has: its first number is reserved (RFC 8092, section 5).
+const MARK: &str = "4294967295:0:0";
+
 /// The configuration of a domain's FRR.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FrrText {
@@ -46,6 +52,8 @@ pub struct FrrText {
     pub bgpd: String,
     /// For zebra.
     pub zebra: String,
+    /// For mgmtd, where zebra is told by it what it is to do.
+    pub mgmtd: Option<String>,
     /// For bfdd, if there is one.
     pub bfdd: Option<String>,
     /// Where in `bgpd` the admin's own lines stand.
@@ -63,15 +71,21 @@ pub fn text(
     let fail = |problem| vec![RenderError { domain: domain.name.clone(), origin: domain.origin, problem }];
     let file = |path| templates.render(path, &context).map_err(|error| fail(Problem::Template(error)));
     let (bgpd, zebra) = (file("frr/bgpd.conf.hbs")?, file("frr/zebra.conf.hbs")?);
+    let mgmtd = context.mgmtd.then(|| file("frr/mgmtd.conf.hbs")).transpose()?;
     let bfdd = context.bfd.then(|| file("frr/bfdd.conf.hbs")).transpose()?;
-    let files = [("bgpd.conf", Some(&bgpd)), ("zebra.conf", Some(&zebra)), ("bfdd.conf", bfdd.as_ref())];
+    let files = [
+        ("bgpd.conf", Some(&bgpd)),
+        ("zebra.conf", Some(&zebra)),
+        ("mgmtd.conf", mgmtd.as_ref()),
+        ("bfdd.conf", bfdd.as_ref()),
+    ];
     for (file, text) in files.into_iter().filter_map(|(file, text)| Some((file, text?))) {
         if let Some(long) = text.lines().position(|line| line.len() > LONGEST_LINE) {
             return Err(fail(Problem::LongLine { file, line: long + 1, most: LONGEST_LINE }));
         }
     }
     let (bgpd, extra) = append_extra(bgpd, domain);
-    Ok(FrrText { bgpd, zebra, bfdd, extra })
+    Ok(FrrText { bgpd, zebra, mgmtd, bfdd, extra })
 }
 
 /// Builds the context of `domain`, or says everything that is in its way. The templates are part of what names stand for.
@@ -89,7 +103,8 @@ pub(super) fn context(
     if domain.router_id.is_none() {
         fail(domain.origin, Problem::Missing("router_id"));
     }
-    let mut lists = Lists::default();
+    let dialect = templates.frr();
+    let mut lists = Lists::new(dialect);
     let sessions = sessions::of(network, domain, secrets, &mut lists, &mut fail);
     let mut notes = BTreeMap::new();
     let families = domain.families.iter().map(|family| self::family(network, domain, family, &mut notes)).collect();
@@ -109,6 +124,10 @@ pub(super) fn context(
         neighbors: sessions.neighbors,
         extended: sessions.extended,
         bfd: domain.neighbors.iter().any(|neighbor| neighbor.bfd),
+        mark: dialect.marks.then_some(MARK),
+        mgmtd: dialect.mgmtd,
+        cache_transport: dialect.cache_transport,
+        nameless: dialect.nameless,
     };
     for family in &mut frr.families {
         family.channels = sessions.channels.iter().filter(|it| it.family == family.name).cloned().collect();

@@ -210,7 +210,7 @@ impl Session {
     }
 
     fn import(&self, lists: &mut Lists, family: Family, accept: &RouteFilter) -> Result<FrrMap, Problem> {
-        let mut steps = Steps::default();
+        let mut steps = Steps::begin(lists.dialect);
         steps.guard(
             "The path: its length, no AS_SET, no number that nobody has",
             vec![format!("as-path {}", self.paths)],
@@ -236,7 +236,7 @@ impl Session {
 
 /// The route map of what is announced; the name is still to come.
 fn export(lists: &mut Lists, family: Family, announce: &RouteFilter, labels: &[String]) -> Result<FrrMap, Problem> {
-    let mut steps = Steps::default();
+    let mut steps = Steps::begin(lists.dialect);
     for list in labels {
         steps.guard("Where it came from and where it may go", vec![format!("large-community {list}")]);
     }

@@ -6,6 +6,7 @@
 
 use ipnet::IpNet;
 
+use super::Dialect;
 use super::lists::Lists;
 use crate::model::{Family, PrefixPattern};
 use crate::policy::RouteFilter;
@@ -14,6 +15,9 @@ use crate::render::error::Problem;
 
 /// Where accepted routes go on; `frr/import.hbs` and `frr/export.hbs` begin with what is done to them there.
 const ACCEPTED: u32 = 65000;
+
+/// How many entries `frr/first.hbs` makes.
+const BEFORE: u32 = 2;
 
 /// Where the steps end: 64999 refuses what is left.
 const END: u32 = 64999;
@@ -26,6 +30,11 @@ pub(super) struct Steps {
 }
 
 impl Steps {
+    /// None yet; before them are those of `frr/first.hbs` where there must be some.
+    pub(super) fn begin(dialect: Dialect) -> Self {
+        Self { steps: Vec::new(), next: if dialect.marks { BEFORE } else { 0 } }
+    }
+
     /// What matches goes on, anything else is refused.
     pub(super) fn guard(&mut self, why: &str, matches: Vec<String>) {
         let number = self.take(2);

@@ -33,6 +33,7 @@ pub(super) fn launch(
     if let Some(scratch) = daemon.scratch() {
         mounts = mounts.and_scratch(scratch).map_err(|error| words(&error))?;
     }
+    mounts = daemon.view(name.program, place, mounts).map_err(|error| words(&error))?;
     fault::point("step")?;
     let config = std::fs::read_to_string(place.config(name.program)).ok();
     let process = Spawn::new(&command.program)

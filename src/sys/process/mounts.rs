@@ -85,6 +85,26 @@ impl MountPlan {
         Ok(self)
     }
 
+    /// A directory over another, which must be there.
+    pub fn and_bind(mut self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<Self> {
+        self.mounts.push(Mount::Bind { from: c_string(from.as_ref())?, to: c_string(to.as_ref())? });
+        Ok(self)
+    }
+
+    /// A directory with these files in it, and no others, over another.
+    pub fn and_files_alone(
+        mut self,
+        directory: impl AsRef<Path>,
+        files: impl IntoIterator<Item = (&'static str, Vec<u8>)>,
+    ) -> io::Result<Self> {
+        let directory = directory.as_ref();
+        self.mounts.push(Mount::Empty { at: c_string(directory)? });
+        for (name, content) in files {
+            self.mounts.push(Mount::File { at: c_string(&directory.join(name))?, content });
+        }
+        Ok(self)
+    }
+
     /// As for a daemon, and the sockets of name services ([`NAME_SERVICES`]) out of reach.
     pub fn for_command(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
         let mut plan = Self { mounts: vec![Mount::Sysfs] };

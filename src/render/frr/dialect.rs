@@ -1,0 +1,29 @@
+//! What of the text depends on the version of the FRR that reads it.
+
+/// How an FRR reads what is rendered. The default is that of 8.4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of its own in the text")]
+pub struct Dialect {
+    /// A route map without optimization begins with two entries that have nothing to say: the first is passed over
+    /// (`route_map_apply_ext()`), and the second gives every route a large community, without which no expanded list matches
+    /// it, whatever that says (`lcommunity_regexp_match()`). It is taken away again.
+    pub marks: bool,
+    /// zebra is told most of its configuration by mgmtd, and knows no commands for that.
+    pub mgmtd: bool,
+    /// `rpki cache` says by which transport.
+    pub cache_transport: bool,
+    /// Who is configured by mgmtd has no `hostname` and no `log` of its own.
+    pub nameless: bool,
+}
+
+impl Dialect {
+    /// That of a version, `[8, 4, 4]`.
+    pub fn of(version: [u32; 3]) -> Self {
+        Self {
+            marks: version >= [9, 0, 0],
+            mgmtd: version >= [10, 0, 0],
+            cache_transport: version >= [10, 1, 0],
+            nameless: version >= [10, 5, 0],
+        }
+    }
+}
