@@ -165,6 +165,8 @@ fn a_daemon_is_refused_what_would_lead_it_out_of_its_domain() {
             (libc::SYS_clone3, "0, 0", libc::ENOSYS),
             (libc::SYS_socket, "40, 1, 0", libc::EPERM),
             (libc::SYS_socket, "2, 2, 0", 0),
+            (libc::SYS_socket, "16, 3, 12", libc::EPERM),
+            (libc::SYS_socket, "16, 3, 0", 0),
             #[cfg(target_arch = "x86_64")]
             (libc::SYS_setns | 0x4000_0000, "0, 0", libc::EPERM),
         ];

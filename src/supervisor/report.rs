@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use futures_util::stream;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::aside::OnDisk;
 use super::keeper::Applied;
@@ -26,6 +26,8 @@ use crate::sys::{Machine, SysError, clock, nft, process};
 
 /// How many domains are asked for their counters at the same time; each is a process.
 const AT_ONCE: usize = 8;
+/// How long a daemon may take in all to tell its sessions. A large table that it has to count takes some seconds.
+const SESSIONS_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long a session may be up before BFD watches it.
 const BFD_WITHIN: SignedDuration = SignedDuration::from_secs(5);
@@ -130,7 +132,9 @@ async fn sessions(view: &View, domain: &Domain) -> Result<Vec<Session>, String> 
         return Err(no_answer(daemon.kind(), None));
     }
     let socket = view.layout.socket(&domain.name, daemon.kind());
-    daemon.sessions(&socket, &view.peers(&domain.name)).await.map_err(|error| match error {
+    // Its patience is for each piece of an answer, of which one that was taken over can make as many as it likes.
+    let answer = timeout(SESSIONS_WITHIN, daemon.sessions(&socket, &view.peers(&domain.name))).await;
+    answer.map_err(|_| no_answer(daemon.kind(), None))?.map_err(|error| match error {
         DaemonError::NoAnswer { .. } | DaemonError::Unreachable { .. } | DaemonError::BrokenOff { .. } => {
             no_answer(daemon.kind(), error.why_silent().as_deref())
         }

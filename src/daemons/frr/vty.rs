@@ -20,6 +20,9 @@ use crate::daemons::query::one_line;
 /// The answer has more bytes than anyone would read.
 const LARGEST_REPLY: usize = 256 << 20;
 
+/// How many bytes of an answer are told as words.
+const MOST_WORDS: usize = 1000;
+
 /// How a command went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -50,10 +53,20 @@ impl Reply {
         self.outcome == Outcome::Success && self.text.lines().all(is_note)
     }
 
-    /// The words, on one line.
+    /// The words, on one line, as many of them as anybody reads.
     pub fn words(&self) -> String {
-        let words: Vec<&str> = self.text.split_whitespace().skip_while(|word| *word == "%").collect();
-        if words.is_empty() { format!("it says nothing but {:?}", self.outcome) } else { words.join(" ") }
+        let mut said = String::new();
+        for word in self.text.split_whitespace().skip_while(|word| *word == "%") {
+            if said.len() + word.len() > MOST_WORDS {
+                said.push('…');
+                break;
+            }
+            if !said.is_empty() {
+                said.push(' ');
+            }
+            said.push_str(word);
+        }
+        if said.is_empty() { format!("it says nothing but {:?}", self.outcome) } else { said }
     }
 }
 
@@ -179,6 +192,15 @@ mod tests {
     use super::*;
 
     const ANSWER: &[u8] = b"one\ntwo\n\0\0\0\x0d";
+
+    #[test]
+    fn of_a_long_answer_the_beginning_is_told() {
+        let said = |text: String| Reply { text, outcome: Outcome::Success }.words();
+        assert_eq!(said("% not\n  known\n".to_owned()), "not known");
+        let long = said("word ".repeat(100_000));
+        assert!(long.starts_with("word word ") && long.ends_with('…') && long.len() < MOST_WORDS + 10, "{long}");
+        assert_eq!(said("w".repeat(100_000)), "…");
+    }
 
     #[test]
     fn an_answer_is_read_however_it_is_cut() {

@@ -146,8 +146,14 @@ impl Confinement {
         for call in [libc::SYS_kill, libc::SYS_tgkill] {
             refused.insert(call, vec![when(0, SeccompCmpOp::Ne, u64::from(OWN_PID))?]);
         }
-        // These sockets lead to the machine that this one is a guest of, and know no network namespaces.
-        refused.insert(libc::SYS_socket, vec![when(0, SeccompCmpOp::Eq, u64::from(libc::AF_VSOCK.cast_unsigned()))?]);
+        let is = |argument, value: libc::c_int| {
+            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(value.cast_unsigned()))
+        };
+        // These lead to the machine that this one is a guest of, and know no network namespaces.
+        let host = SeccompRule::new(vec![is(0, libc::AF_VSOCK)?])?;
+        // A daemon has nothing to do with packet filters, and its own must not be in its hands.
+        let packet_filter = SeccompRule::new(vec![is(0, libc::AF_NETLINK)?, is(2, libc::NETLINK_NETFILTER)?])?;
+        refused.insert(libc::SYS_socket, vec![host, packet_filter]);
         // Its flags are out of a filter's sight, in memory. The C library uses clone() where this one is unknown.
         let unknown = UNKNOWN.chain([libc::SYS_clone3]).map(|call| (call, Vec::new())).collect();
         Ok(Self { refused: program(refused, libc::EPERM)?, unknown: program(unknown, libc::ENOSYS)? })
