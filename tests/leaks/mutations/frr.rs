@@ -29,6 +29,9 @@ const CLEAN_IN: &str = " set large-comm-list {{own_labels}} delete
  on-match next
 route-map {{import.name}} permit 65010
  match large-community {{no_labels}}
+{{#if @root.mark}}
+ set large-comm-list rd-mark delete
+{{/if}}
  on-match goto 65030
 route-map {{import.name}} deny 65020
 ";
@@ -36,6 +39,9 @@ const CLEAN_OUT: &str = " set large-comm-list {{own_labels}} delete
  on-match next
 route-map {{export.name}} permit 65010
  match large-community {{no_labels}}
+{{#if @root.mark}}
+ set large-comm-list rd-mark delete
+{{/if}}
 route-map {{export.name}} deny 65020
 ";
 
