@@ -70,7 +70,7 @@ fn what_of_frr_is_missing_is_told_by_every_verb_before_anything_is_touched() {
         ("sed -i /^frr:/d /etc/passwd", "there is no user frr", "apt install --reinstall frr"),
         ("sed -i /^frrvty:/d /etc/group", "there is no group frrvty", "apt install --reinstall frr"),
         (
-            "sed -i 's/^frrvty:.*/frrvty:x:107:/' /etc/group",
+            r"sed -i 's/^\(frrvty:.*:\)[^:]*$/\1/' /etc/group",
             "the user frr is not in the group frrvty",
             "usermod -a -G frrvty frr",
         ),
