@@ -229,11 +229,11 @@ fn flood(run: &Run) {
     let world = World::pairs(run);
     let machine = &world.machine;
     let others = world.bystanders();
-    // 100 MB in a few seconds, by the daemon's own standard output.
+    // 100 MB in a few seconds, by the daemon's own standard output. It can write to its own directory alone.
     let replaced = Replaced::of(&world);
     replaced.with(
         machine,
-        "(for i in {1..40}; do head -c 2500000 /dev/zero | tr '\\0' 'x' | fold -w 120; sleep 0.05; done; touch /srv/machine/flooded) &
+        "(for i in {1..40}; do head -c 2500000 /dev/zero | tr '\\0' 'x' | fold -w 120; sleep 0.05; done; touch /run/rdsup/a/flooded) &
          exec $REAL \"$@\"",
     );
     let daemon = world.daemon("a");
@@ -243,8 +243,9 @@ fn flood(run: &Run) {
         || world.is_replaced("a", &daemon) && world.session_is_up(),
         || {
             eventually(SOON, "the flood is over", || {
-                machine.run(&["test", "-e", "/srv/machine/flooded"]).status.success()
+                machine.run(&["test", "-e", "/run/rdsup/a/flooded"]).status.success()
             });
+            machine.line("rm /run/rdsup/a/flooded");
             let size = machine.sh("du -sm /run/rdsup | cut -f1");
             let size: u32 = size.trim().parse().expect("a number");
             assert!(size < 40, "{size} MB were kept");
