@@ -10,6 +10,7 @@ use rdsup::plan::{
     Action, Desired, DesiredDomain, DesiredFilter, LINK_GROUP, NamespaceState, ROUTE_PROTOCOL, RouteSpec, Sysctl,
     VethEnd,
 };
+use rdsup::sys::netns::Namespace;
 use sys_world::{domain, filter, in_own_host, machine, make_domain, output, run, try_run};
 
 fn interface(name: &str) -> InterfaceName {
@@ -432,6 +433,34 @@ fn steps_of_many_domains_can_be_executed_at_once() {
             assert_eq!(observed.domains[&domain(name)].namespace, NamespaceState::Ours);
             assert_eq!(observed.domains[&domain(name)].filter.as_ref().unwrap().text.as_deref(), Some(&*filter(name)));
         }
+    });
+}
+
+#[test]
+fn names_made_at_once_on_a_new_machine_share_one_mount() {
+    in_own_host("names_made_at_once_on_a_new_machine_share_one_mount", || async {
+        for round in 0..20 {
+            let mut tasks = tokio::task::JoinSet::new();
+            for number in 0..8 {
+                tasks.spawn_blocking(move || Namespace::create().unwrap().publish(&format!("d{number}")).unwrap());
+            }
+            tasks.join_all().await;
+            let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+            let of_directory = mounts.lines().filter(|line| line.split(' ').nth(4) == Some("/run/netns"));
+            assert_eq!(of_directory.count(), 1, "round {round}:\n{mounts}");
+            output("sh", &["-c", "umount -l /run/netns && rm -r /run/netns"]);
+        }
+    });
+}
+
+#[test]
+fn a_lock_that_somebody_keeps_on_the_directory_of_names_stops_nobody() {
+    in_own_host("a_lock_that_somebody_keeps_on_the_directory_of_names_stops_nobody", || async {
+        std::fs::create_dir("/run/netns").unwrap();
+        let directory = std::fs::File::open("/run/netns").unwrap();
+        let _kept = nix::fcntl::Flock::lock(directory, nix::fcntl::FlockArg::LockExclusive).unwrap();
+        Namespace::create().unwrap().publish("a").unwrap();
+        assert_eq!(output("ip", &["netns", "list"]), "a\n");
     });
 }
 

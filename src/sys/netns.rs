@@ -10,10 +10,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::panic;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
@@ -21,6 +22,9 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 /// Where namespaces have their names, as `ip netns` knows them.
 pub const DIRECTORY: &str = "/run/netns";
+
+/// How long somebody else may be making [`DIRECTORY`] a mount.
+const LONGEST_LOCK: Duration = Duration::from_secs(1);
 
 /// The namespace of the calling thread. `/proc/self` would be that of the process's first thread.
 const OF_THREAD: &str = "/proc/thread-self/ns/net";
@@ -238,11 +242,39 @@ fn prepare_directory() -> io::Result<()> {
     let share = || mount(None::<&str>, DIRECTORY, None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>);
     match share() {
         // EINVAL: it is not a mount point yet.
+        Err(nix::errno::Errno::EINVAL) => {}
+        other => return other.map_err(io::Error::from),
+    }
+    // Two that found it so would mount it twice, and a name that was made in between would lie in both: unmounted in the one
+    // that is seen, it could never be removed or made again (EBUSY). `ip netns` takes the same lock.
+    let _ours = MOUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _theirs = lock_directory()?;
+    match share() {
         Err(nix::errno::Errno::EINVAL) => {
             mount(Some(DIRECTORY), DIRECTORY, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
             share()?;
             Ok(())
         }
         other => other.map_err(io::Error::from),
+    }
+}
+
+static MOUNTING: Mutex<()> = Mutex::new(());
+
+/// The lock that `ip netns` takes, or none if somebody keeps it for long: everybody can, and nobody shall stop us by it.
+#[expect(clippy::disallowed_methods, reason = "a probe with a deadline: nothing tells when a lock is free")]
+fn lock_directory() -> io::Result<Option<Flock<File>>> {
+    let until = Instant::now() + LONGEST_LOCK;
+    let mut directory = File::open(DIRECTORY)?;
+    loop {
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() >= until => return Ok(None),
+            Err((back, nix::errno::Errno::EWOULDBLOCK)) => {
+                directory = back;
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err((_, error)) => return Err(error.into()),
+        }
     }
 }
