@@ -93,6 +93,28 @@ fn the_ends_of_a_link_are_named_after_the_peer_and_have_fixed_link_local_address
 }
 
 #[test]
+fn a_link_with_frr_at_an_end_gets_addresses_that_its_session_can_use() {
+    let of = |line: &str, link: &str, first: &str, second: &str| {
+        let text = two_domains(line, link, "");
+        let (head, tail) = text.split_once("[domain.alpha]\n").unwrap();
+        let network =
+            network(&format!("{}[domain.alpha]\n{second}{tail}", head.replacen("asn", &format!("{first}asn"), 1)));
+        only_link(&network).ends.clone().map(|end| end.addresses.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let frr = "daemon = \"frr\"\n";
+    for (first, second) in [(frr, ""), ("", frr), (frr, frr)] {
+        let [one, other] = of("", "", first, second);
+        assert_eq!((one.len(), other.len()), (1, 1), "{first:?} {second:?}");
+        assert!(one[0].starts_with("fd72:6473:7570:0:") && one[0].ends_with("/127"), "{one:?}");
+        assert_ne!(one, other);
+        // What the file gives and a session can use is enough; an IPv4 address alone is not, where IPv6 is routed too.
+        assert_eq!(of("", "addresses = [\"fd00::/127\"]", first, second), [["fd00::/127"], ["fd00::1/127"]]);
+        assert_eq!(of("", "addresses = [\"10.9.9.0/31\"]", first, second).map(|end| end.len()), [2, 2]);
+    }
+    assert_eq!(of("", "", "", ""), [[""; 0]; 2]);
+}
+
+#[test]
 fn a_named_link_names_both_ends() {
     let network = network(&two_domains("", "name = \"abcdefghijkl\"", ""));
     for end in &only_link(&network).ends {

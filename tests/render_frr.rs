@@ -225,11 +225,11 @@ fn what_bgpd_has_is_what_was_written() {
 fn two_neighbors_at_one_address_are_an_error_because_frr_could_not_tell_them_apart() {
     let mut network = with_frr(three_domains());
     for link in &mut network.links {
-        link.ends[0].link_local = "fe80::1".parse().unwrap();
+        link.ends[0].addresses = vec!["fd00::1/127".parse().unwrap()];
     }
     let domain = network.domain(&name("internet")).unwrap();
     let errors = frr::text(&network, domain, &Templates::built_in(), &secrets()).err().unwrap();
-    assert!(errors[0].to_string().contains("two neighbors have the address fe80::1"), "{}", errors[0]);
+    assert!(errors[0].to_string().contains("two neighbors have the address fd00::1"), "{}", errors[0]);
     assert_eq!(errors[0].origin, network.links[1].origin);
 }
 

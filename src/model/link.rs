@@ -57,8 +57,8 @@ pub struct LinkEnd {
     pub interface: InterfaceName,
     /// The fixed link-local address: `fe80::1` at the first end, `fe80::2` at the second.
     pub link_local: Ipv6Addr,
-    /// Addresses of a numbered link at this end, with their prefix length; at most one of each family. A link between two
-    /// domains with FRR has an IPv6 one unless the file gives what their session can use ([`LinkEnd::fixed_prefix`]).
+    /// Addresses of a numbered link at this end, with their prefix length; at most one of each family. A link with
+    /// FRR at an end has an IPv6 one unless the file gives what its session can use ([`LinkEnd::fixed_addresses`]).
     pub addresses: Vec<IpNet>,
     /// What this domain accepts from the other end.
     pub accept: Accept,
@@ -72,14 +72,15 @@ impl LinkEnd {
         Ipv6Addr::new(0xfe80, 0, 0, 0, high, low, 0, if first { 1 } else { 2 })
     }
 
-    /// The prefix of a link between two domains with FRR that the file does not number. bgpd, which waits until zebra tells of the
-    /// way to a neighbor, never asks about a link-local address that the file gives, as it does not say on which interface
-    /// (`bgp_find_or_add_nexthop`). Two of them would wait for each other; a BIRD at one end connects.
+    /// The addresses of both ends of a link with FRR at an end that the file does not number. bgpd, which waits until zebra tells of the way to
+    /// a neighbor, never asks about a link-local address that the file gives, as it does not say on which interface
+    /// (`bgp_find_or_add_nexthop`). Two of them would wait for each other; where a BIRD connects, FRR 10 finds no way to what
+    /// it announces.
     ///
-    /// It is of the unique local addresses (RFC 4193) and holds the number of the link.
-    pub fn fixed_prefix(mark: u32) -> Ipv6Net {
+    /// They are unique local ones (RFC 4193) and hold the number of the link.
+    pub fn fixed_addresses(mark: u32) -> [IpNet; 2] {
         let (high, low) = halves(mark);
-        Ipv6Net::new_assert(Ipv6Addr::new(0xfd72, 0x6473, 0x7570, 0, high, low, 0, 0), 127)
+        [0, 1].map(|last| Ipv6Net::new_assert(Ipv6Addr::new(0xfd72, 0x6473, 0x7570, 0, high, low, 0, last), 127).into())
     }
 
     /// This end's address of a numbered link in the family of `v4`, if it has one.

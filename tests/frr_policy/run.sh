@@ -24,7 +24,7 @@ connect() { # INTERFACE NAMESPACE ADDRESS…
     ip -n "$2" link set wire addrgenmode none up
     for address in "${@:3}"; do ip -n "$2" address add "$address" dev wire nodad; done
 }
-connect rd-left left fe80::3e9:0:1/64
+connect rd-left left fe80::3e9:0:1/64 fd72:6473:7570::3e9:0:0/127
 connect rd-right right fe80::3eb:0:1/64 2001:db8:fe::1/126 169.254.7.1/30
 connect rd-stub stub
 connect wan0 one 203.0.113.1/24 2001:db8:ff::1/64
@@ -60,7 +60,7 @@ ip netns exec one env exabgp.daemon.user=root exabgp.api.cli=false exabgp.log.le
 
 # What there is, in sections that begin with `== WHAT WHO FAMILY`.
 look() {
-    for session in rd_left:fe80::3e9:0:1 rd_right:2001:db8:fe::1 ext_one:203.0.113.1 ext_six:2001:db8:ff::1 ext_two:192.0.2.1 \
+    for session in rd_left:fd72:6473:7570::3e9:0:0 rd_right:2001:db8:fe::1 ext_one:203.0.113.1 ext_six:2001:db8:ff::1 ext_two:192.0.2.1 \
         ext_far:198.51.100.9 ext_inner:10.50.3.9; do
         for family in ipv4 ipv6; do
             echo "== accepted ${session%%:*} $family"

@@ -72,7 +72,7 @@ fn left() -> Speaker<'static> {
     Speaker {
         protocol: "left",
         session:
-            "local fe80::3e9:0:1 as 65051; neighbor fe80::3e9:0:2 as 65050; interface \"wire\"; direct; ttl security on;
+            "local fd72:6473:7570::3e9:0:0 as 65051; neighbor fd72:6473:7570::3e9:0:1 as 65050; interface \"wire\"; direct; ttl security on;
   local role customer; require roles on;",
         options: "extended next hop on;",
         v4: [

@@ -78,6 +78,9 @@ pub fn network() -> Network {
     for link in &mut network.links {
         for (index, end) in link.ends.iter_mut().enumerate() {
             end.link_local = LinkEnd::fixed_link_local(link.mark, index == 0, true);
+            if end.addresses.is_empty() && link.routing == Routing::Bgp {
+                end.addresses = vec![LinkEnd::fixed_addresses(link.mark)[index]];
+            }
         }
     }
     network

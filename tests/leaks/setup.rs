@@ -247,7 +247,7 @@ impl Setup {
     }
 
     /// The addresses of the two ends of a link between which BGP is spoken, and as what a packet between them is dropped that is
-    /// none of the session: two FRRs speak between addresses that are not link-local.
+    /// none of the session: with FRR at an end it is between addresses that are not link-local.
     pub fn session(&self, way: &Way) -> ([String; 2], &'static str) {
         let numbered = [(&way.from, &way.by), (&way.into, &way.at)]
             .map(|(namespace, interface)| self.address(namespace, interface, "fd72:6473:7570:"));

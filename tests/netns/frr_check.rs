@@ -69,7 +69,7 @@ fn at_a_terminal_frrs_shell_says_which_domain_it_types_to_and_there_is_none_for_
         machine.sh(&format!("printf 'show version\\nexit\\n' | script -qec '{ctl}' /dev/null || true"))
     };
     let said = typed("private");
-    assert!(said.contains("private# show version") && said.contains("FRRouting 8"), "{said}");
+    assert!(said.contains("private# show version") && said.contains("FRRouting "), "{said}");
     let said = typed("nowhere");
     assert!(said.contains("there is no domain nowhere; there are: ") && !said.contains("nowhere>"), "{said}");
 }

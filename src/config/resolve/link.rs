@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 
 use super::domain::family_name;
 use super::neighbor::shared;
@@ -100,12 +100,10 @@ fn link<'f>(
     let provider = provider(raw, routing, [first, second], report);
     let mut addresses = addresses(raw, families, report);
     let mark = mark(&first.domain.name, &second.domain.name, raw.name.as_deref().map_or("", String::as_str));
-    let [first_runs, second_runs] = [first, second].map(|known| known.domain.daemon == DaemonKind::Frr);
-    let frr = first_runs || second_runs;
-    if first_runs && second_runs && routing == Routing::Bgp && !carry_session(&addresses, families) {
-        let prefix = LinkEnd::fixed_prefix(mark);
-        for (end, address) in addresses.iter_mut().zip(prefix.hosts()) {
-            end.push((Ipv6Net::new_assert(address, prefix.prefix_len()).into(), raw.between.span.clone()));
+    let frr = [first, second].into_iter().any(|known| known.domain.daemon == DaemonKind::Frr);
+    if frr && routing == Routing::Bgp && !carry_session(&addresses, families) {
+        for (end, address) in addresses.iter_mut().zip(LinkEnd::fixed_addresses(mark)) {
+            end.push((address, raw.between.span.clone()));
         }
     }
     let mut accepted = [Accepted::default(), Accepted::default()];

@@ -82,9 +82,8 @@ pub enum Unusable {
         /// Its version.
         found: String,
     },
-    /// What these are given is there (`render::frr::Dialect`), and with 10.3 it works between FRRs. It does not yet where a
-    /// session is between link-local addresses, as those with BIRD are: bgpd looks for the next hop of IPv4 routes on no
-    /// interface, takes it for inaccessible and has no route.
+    /// What these are given is there (`render::frr::Dialect`), and with 10.3 they accept and announce the same. Not all is as it
+    /// must be yet when a program is lost or what is accepted becomes less.
     #[error("{} is FRR {found}, and from {}.{} on FRR takes a configuration in another way, which rdsup does not know yet", program.display(), BELOW[0], BELOW[1])]
     TooNew {
         /// The program.

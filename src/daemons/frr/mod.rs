@@ -56,7 +56,7 @@ impl RoutingDaemon for Frr {
 
     fn command(&self, program: Program, place: &Place, recovering: bool) -> Result<Command, DaemonError> {
         let modules: &[&str] = if program == Program::Bgpd { programs::modules(place) } else { &[] };
-        programs::command(&installation::home()?, program, place, recovering, modules)
+        programs::command(&installation::home()?, program, place, recovering, modules, installation::dialect())
     }
 
     fn decided_by(&self, _: Program) -> Program {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Command, DaemonError, Place};
 use super::SCRATCH;
 use crate::model::Program;
+use crate::render::frr::Dialect;
 use crate::sys::process::MountPlan;
 
 /// `sockaddr_un` has room for this many bytes and a NUL; FRR cuts a longer path off without a word.
@@ -68,6 +69,7 @@ pub(super) fn command(
     place: &Place,
     recovering: bool,
     modules: &[&str],
+    dialect: Dialect,
 ) -> Result<Command, DaemonError> {
     let directory = place.socket.parent().unwrap_or(Path::new("/"));
     let zserv = zserv_beside(&place.socket);
@@ -92,7 +94,7 @@ pub(super) fn command(
         args.extend(["-s".into(), NETLINK_BUFFER.into(), REPLACE_AT_ONCE.into()]);
         args.extend(recovering.then(|| KEEP_ROUTES.into()));
     }
-    if program == Program::Bfdd {
+    if program == Program::Bfdd && !dialect.no_bfdctl {
         // Nobody speaks to it, bgpd does so by way of zebra, and bfdd lets everybody in who reaches it. There only it sees it.
         args.extend(["--bfdctl".into(), format!("{SCRATCH}/bfdd.sock").into()]);
     }
@@ -168,11 +170,13 @@ mod tests {
     #[test]
     fn everything_is_in_the_domain_s_own_directory() {
         let place = Place::in_directory(DaemonKind::Frr, Path::new("/run/rdsup/private"));
-        let words = |program: Program| {
-            let command = command(Path::new("/usr/lib/frr"), program, &place, true, &[]).expect("the paths are short");
+        let words_of = |program: Program, dialect| {
+            let home = Path::new("/usr/lib/frr");
+            let command = command(home, program, &place, true, &[], dialect).expect("the paths are short");
             let args = command.args.iter().map(|word| word.to_string_lossy().into_owned());
             format!("{} {}", command.program.display(), args.collect::<Vec<_>>().join(" "))
         };
+        let words = |program| words_of(program, Dialect::default());
         assert_eq!(
             words(Program::Zebra),
             "/usr/lib/frr/zebra -P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr \
@@ -185,6 +189,8 @@ mod tests {
              -i /run/rdsup/private/frr/bfdd.pid -z /run/rdsup/private/frr/zserv.api -f /run/rdsup/private/bfdd.conf \
              --bfdctl /var/tmp/bfdd.sock"
         );
+        assert!(words_of(Program::Bfdd, Dialect::of([10, 1, 3])).contains("--bfdctl"));
+        assert!(!words_of(Program::Bfdd, Dialect::of([10, 2, 0])).contains("--bfdctl"));
         assert_eq!(
             words(Program::Bgpd),
             "/usr/lib/frr/bgpd -P 0 --log stdout --limit-fds 4096 --vty_socket /run/rdsup/private/frr \
@@ -195,7 +201,8 @@ mod tests {
     #[test]
     fn a_directory_whose_sockets_frr_would_cut_off_is_refused() {
         let place = Place::in_directory(DaemonKind::Frr, &Path::new("/run").join("x".repeat(90)));
-        let error = command(Path::new("/usr/lib/frr"), Program::Bgpd, &place, false, &[]).expect_err("it is too long");
+        let error = command(Path::new("/usr/lib/frr"), Program::Bgpd, &place, false, &[], Dialect::default())
+            .expect_err("it is too long");
         assert!(error.to_string().contains("at most 107"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What of the text depends on the version of the FRR that reads it.
+//! What of the text, and of how it is handed over, depends on the version of the FRR that reads it.
 
 /// How an FRR reads what is rendered. The default is that of 8.4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Dialect {
     pub cache_transport: bool,
     /// Who is configured by mgmtd has no `hostname` and no `log` of its own.
     pub nameless: bool,
+    /// bfdd has no socket of its own by which others could control it, and no option that says where that is.
+    pub no_bfdctl: bool,
 }
 
 impl Dialect {
@@ -24,6 +26,7 @@ impl Dialect {
             mgmtd: version >= [10, 0, 0],
             cache_transport: version >= [10, 1, 0],
             nameless: version >= [10, 5, 0],
+            no_bfdctl: version >= [10, 2, 0],
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::machine::SOON;
 use crate::setup::{Edit, Failure, Outcome, Setup, World, until};
 
 /// `r` in the middle of neighbors and linked domains, one for each fault. `x` and `y` each see a part of `r` under an alias,
-/// and `x` may go on to `y`. All sessions over links are between link-local addresses.
+/// and `x` may go on to `y`. Sessions over links are between link-local addresses, and with FRR between others.
 pub const SESSIONS: World = World {
     name: "sessions",
     toml: r#"
@@ -158,13 +158,12 @@ routes = ["10.7.0.0/16 le 24"]
         printf '9.77.%s.0/24 unreachable\n' $(seq 20) | speak 7 64515 'multihop 255;'
         echo '{ "roas": [ { "prefix": "9.7.0.0/24", "maxLength": 24, "asn": "AS3333", "ta": "test" } ] }' >/srv/machine/payloads.json
         ip netns exec isp stayrtr -cache /srv/machine/payloads.json -checktime=false -bind 203.0.113.1:3323 -metrics.addr= >/dev/null 2>&1 &"#,
-    after: r#"linked() { # domain, AS number, options; routes on standard input
-            own=$(ip -n $1 -o -6 address show dev rd-r scope link | sed 's/.*inet6 //; s/\/.*//')
+    after: r#"linked() { # domain, number, options; routes on standard input
             echo "router id 10.0.0.$2; protocol device { }
             filter say { if source != RTS_STATIC then reject;
               if net = 10.5.15.0/24 then bgp_next_hop = fe80::99; accept; }
             protocol static { ipv4; $(while read -r route; do echo "route $route;"; done) }
-            protocol bgp r { local $own as 6500$2; neighbor ${own%1}2 as 65001; interface \"rd-r\"; $3
+            protocol bgp r { $(grep -E '^\s(local|neighbor|interface) .*;' /run/rdsup/$1/bird.conf) $3
               connect delay time 1; connect retry time 1; error wait time 1, 1; error forget time 1;
               ipv4 { extended next hop on; import all; export filter say; }; }" >/srv/machine/$1.conf
             birdc -s /run/rdsup/$1/bird.ctl down >/dev/null
@@ -210,8 +209,8 @@ pub const CASES: &[Case] = &[
     case("routes: an invalid origin", &[], origin),
     case("routes: more than a neighbor may announce", &[], |setup| limit(setup, "ext_flood", 5)),
     case("routes: more than a linked domain may announce", &[], |setup| limit(setup, "rd_many", 6)),
-    case("routes: another first AS, between link-local addresses", &[], |setup| lies(setup, "10.5.10.0/24")),
-    case("routes: a foreign next hop, between link-local addresses", &[], |setup| lies(setup, "10.5.15.0/24")),
+    case("routes: another first AS, over a link", &[], |setup| lies(setup, "10.5.10.0/24")),
+    case("routes: a foreign next hop, over a link", &[], |setup| lies(setup, "10.5.15.0/24")),
     case("routes: from outside to outside", &[], outside),
     case("routes: shown to another domain only", &[], only_here),
     case("routes: shown to a domain, told to a neighbor", &[], only_here_outside),

@@ -61,8 +61,8 @@ pub const MUTATIONS: &[Mutation] = &[
         without!(r#"(eq why "The next hop is the neighbor")"#),
     ),
     frr(
-        "frr: next hop, between link-local addresses",
-        &["routes: a foreign next hop, between link-local addresses"],
+        "frr: next hop, over a link",
+        &["routes: a foreign next hop, over a link"],
         STEPS,
         MATCHES,
         without!(r#"(eq why "The next hop is the neighbor")"#),
