@@ -3,7 +3,6 @@
 //! Colours reach a terminal only: `anstream` takes them away from everything else, and where `NO_COLOR` is set.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table as Layout};
@@ -14,6 +13,7 @@ pub use crate::supervisor::count;
 use crate::control::{CallError, ClientError, ErrorKind};
 use crate::daemons::Session;
 pub use crate::daemons::harmless;
+use crate::sys::clock;
 
 /// How a row is, so that one sees at a glance what is not well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,13 +203,7 @@ pub const PARSERS_READ: &str = "the daemons' own parsers read what was made of t
 
 /// Waits for something, and says what for if that takes longer than anybody likes to look at nothing.
 pub async fn patiently<T>(global: &Global, words: &str, work: impl Future<Output = T>) -> T {
-    const NOT_LONG: Duration = Duration::from_secs(1);
-    tokio::pin!(work);
-    if let Ok(done) = tokio::time::timeout(NOT_LONG, &mut work).await {
-        return done;
-    }
-    super::note(global, words);
-    work.await
+    clock::patiently(Box::pin(work), || super::note(global, words)).await
 }
 
 impl From<ClientError> for Failure {

@@ -20,7 +20,7 @@ use super::validate::validate_on;
 use crate::control::access::AccessRules;
 use crate::control::{CallError, Change, Progress, ResetReport, group_id};
 use crate::history::Generation;
-use crate::sys::digest;
+use crate::sys::{clock, digest};
 
 /// How long after a failed attempt to revert the next one comes.
 const REVERT_AGAIN: Duration = Duration::from_secs(5);
@@ -33,6 +33,9 @@ const LONGEST_WAIT: Duration = Duration::from_hours(7 * 24);
 
 /// How long a file that is to be applied is waited for, with everything that it names.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// Told while a change takes longer than a moment.
+const STILL: &str = "carrying it out: daemons read what is new, and long lists take FRR some seconds";
 
 /// A file to apply.
 #[derive(Clone, Debug)]
@@ -207,7 +210,8 @@ impl Loop {
     async fn turn(&mut self, prepared: Prepared, begun: Begun, progress: &Progress) -> Result<Change, RunError> {
         let number = begun.number;
         let resets = self.announce(&prepared, progress).await;
-        match self.keeper.change(&prepared, &self.prepared).await {
+        let change = Box::pin(self.keeper.change(&prepared, &self.prepared));
+        match clock::patiently(change, || progress.line(STILL)).await {
             Ok(applied) => {
                 let before = self.now_runs(prepared, applied);
                 self.before = self.generations.pending().map(|_| before);

@@ -28,7 +28,31 @@ pub fn second_in_progress() -> i64 {
     second
 }
 
+/// Does some work, and calls `say` once that takes longer than anybody likes to look at nothing.
+pub async fn patiently<T>(mut work: impl Future<Output = T> + Unpin, say: impl FnOnce()) -> T {
+    const NOT_LONG: Duration = Duration::from_secs(1);
+    if let Ok(done) = tokio::time::timeout(NOT_LONG, &mut work).await {
+        return done;
+    }
+    say();
+    work.await
+}
+
 fn monotonic() -> Duration {
     // The kernel has this clock.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn words_come_while_the_work_lasts_and_never_for_what_is_done_at_once() {
+        let done = patiently(std::future::ready(7), || panic!("it was done at once")).await;
+        assert_eq!(done, 7);
+        // This work lasts until the words are said.
+        let (say, said) = tokio::sync::oneshot::channel();
+        assert_eq!(patiently(said, || say.send("still at it").expect("somebody waits")).await, Ok("still at it"));
+    }
 }
