@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use super::domain::family_name;
 use super::translation::{hidden, seen_as};
 use super::{Domains, KnownLink, meets};
+use crate::config::at::Span;
 use crate::config::problem::Report;
-use crate::model::{DaemonKind, Family, LinkEnd, Routing};
+use crate::model::{DaemonKind, Family, LinkEnd, PrefixPattern, Routing};
 
 /// Reports all warnings that need more than one object.
 pub fn warn(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut Report<'_>) {
@@ -140,6 +141,8 @@ fn interface_in_networks(domains: &Domains<'_>, link: &KnownLink<'_>, index: usi
 fn own_sources_believed(domains: &Domains<'_>, link: &KnownLink<'_>, index: usize, report: &mut Report<'_>) {
     let Some(known) = domains.get(link.link.ends[index].domain.as_str()) else { return };
     let peer = &link.link.ends[1 - index];
+    // A list may have hundreds of them, which are one mistake.
+    let mut found: Vec<(&IpNet, &Span, PrefixPattern, &Span, usize)> = Vec::new();
     for (pattern, span) in link.accept[index].routes.iter().filter(|(pattern, _)| !pattern.is_everything()) {
         let prefix = pattern.prefix;
         // Addresses of the receiver's own that it lends to the other end.
@@ -152,15 +155,22 @@ fn own_sources_believed(domains: &Domains<'_>, link: &KnownLink<'_>, index: usiz
         }
         let own = known.networks.iter().chain(&known.loopback).chain(&known.addresses);
         let overlaps = |net: &IpNet| prefix.contains(&net.trunc()) || net.trunc().contains(&prefix);
-        if let Some((net, place)) = own.into_iter().find(|(net, _)| overlaps(net)) {
-            report
-                .warning(
-                    span,
-                    format!("{:?} accepts {pattern}, which overlaps its own {}", known.name.value, net.trunc()),
-                )
-                .see(place, "its own")
-                .hint("packets that pretend to come from there would be believed; name what the other end has");
+        let Some((net, place)) = own.into_iter().find(|(net, _)| overlaps(net)) else { continue };
+        match found.iter_mut().find(|(other, ..)| *other == net) {
+            Some((.., more)) => *more += 1,
+            None => found.push((net, place, pattern, span, 0)),
         }
+    }
+    for (net, place, pattern, span, more) in found {
+        let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let overlap = if more == 0 { "which overlaps" } else { "which overlap" };
+        report
+            .warning(
+                span,
+                format!("{:?} accepts {pattern}{others}, {overlap} its own {}", known.name.value, net.trunc()),
+            )
+            .see(place, "its own")
+            .hint("packets that pretend to come from there would be believed; name what the other end has");
     }
 }
 
