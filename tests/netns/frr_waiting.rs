@@ -196,3 +196,25 @@ fn more_prefixes_over_a_link_than_are_taken_close_it_with_frr_which_plan_says_an
         }
     }
 }
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_neighbor_that_is_added_is_spoken_to_only_when_all_of_it_is_there() {
+    let machine = machine();
+    let (without, _) = EDGE.split_once("\n[[domain.edge.neighbor]]").expect("it has neighbors");
+    // Told that something is missing, it would wait for ten minutes.
+    let patient = HONEST.replace("error wait time 1, 1", "error wait time 600, 600; passive on");
+    machine.write("/srv/machine/isp.conf", &patient);
+    machine.runs_honest();
+    for round in 0..3 {
+        machine.configure(without);
+        machine.start();
+        machine.honest("restart edge");
+        // In its first two seconds bgpd connects to nobody so soon.
+        throughout(Duration::from_secs(3), "it runs", || machine.rdsup("ctl edge show version").status.success());
+        machine.configure(EDGE);
+        machine.rdsup("apply").ok();
+        eventually(SOON, &format!("round {round}: they speak"), || machine.established("edge", "honest"));
+        machine.stop();
+    }
+}

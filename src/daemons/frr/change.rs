@@ -163,6 +163,8 @@ enum Rank {
     Family,
     /// A neighbor begins to carry a family, which now has its filters.
     Activation,
+    /// A new neighbor is whole, and may connect and be connected to.
+    Opening,
     /// Filters that nothing replaces: with `bgp ebgp-requires-policy` this closes, and it comes after whatever opens.
     Unfiltering,
     /// The last cache goes, when no filter asks for origins any more.
@@ -204,9 +206,26 @@ impl<'a> Lines<'a> {
                 let known = judged_anew.entry(name.to_owned()).or_insert(judged);
                 *known = judged.max(*known);
             }
-            arrival(line, before)
+            let closed = if before.is_none() { self.closed(line) } else { Vec::new() };
+            Some(arrival(line, before).into_iter().chain(closed))
         });
-        arrivals.collect::<Vec<_>>().into_iter().chain(removals).chain(self.spare()).collect()
+        arrivals.collect::<Vec<_>>().into_iter().flatten().chain(removals).chain(self.spare()).collect()
+    }
+
+    /// A neighbor is shut down from the line that makes it until it is whole. It connects as soon as it has its timer, and told that
+    /// none of its families is carried the other end may wait for a minute before it tries again.
+    fn closed(&self, line: &Line) -> Vec<(Rank, Step)> {
+        let Some(name) = neighbor_of(line).filter(|name| declares(line) && name.parse::<std::net::IpAddr>().is_ok())
+        else {
+            return Vec::new();
+        };
+        let shutdown = format!("neighbor {name} shutdown");
+        let stays = |other: &&Line| other.path == line.path && setting(&other.text) == setting(&shutdown);
+        if self.new.lines.iter().any(|other| stays(&other)) {
+            return Vec::new();
+        }
+        let step = |text: String| Step { command: command(line, text), undo: Vec::new() };
+        vec![(Rank::Coming, step(shutdown.clone())), (Rank::Opening, step(format!("no {shutdown}")))]
     }
 
     /// While no cache is left bgpd goes on judging by what it has freed, and dies of it (`stop()` in `bgp_rpki.c` of 8.4 leaves

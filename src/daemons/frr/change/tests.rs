@@ -105,9 +105,21 @@ fn a_new_neighbor_carries_a_family_only_once_it_has_its_filters() {
         switched(&change),
         [
             "router: neighbor fe80::4 remote-as 65004",
+            "router: neighbor fe80::4 shutdown",
             "address-family: neighbor fe80::4 route-map rd-b-in-1 in",
-            "address-family: neighbor fe80::4 activate"
+            "address-family: neighbor fe80::4 activate",
+            "router: no neighbor fe80::4 shutdown"
         ]
+    );
+    let closed = OLD.replacen(
+        " neighbor fe80::4 remote-as 65004\n",
+        " neighbor fe80::4 remote-as 65004\n neighbor fe80::4 shutdown\n",
+        1,
+    );
+    assert_ne!(closed, OLD);
+    assert!(
+        !switched(&Change::between(&old, &closed)).iter().any(|it| it.contains("no neighbor")),
+        "it is to stay closed"
     );
     assert_eq!(undone(&change).last().map(String::as_str), Some("router: no neighbor fe80::4"));
     let back = Change::between(OLD, &old);
@@ -157,7 +169,7 @@ fn another_own_as_number_is_another_instance_and_the_way_back_from_it_is_whole()
     let change = Change::between(OLD, &OLD.replace("router bgp 65001", "router bgp 65009"));
     let steps = switched(&change);
     assert_eq!(steps[..2], ["no router bgp 65001", "router bgp 65009"]);
-    assert_eq!(steps.last().map(String::as_str), Some("address-family: neighbor fe80::4 activate"));
+    assert_eq!(steps.last().map(String::as_str), Some("router: no neighbor fe80::4 shutdown"));
     assert!(change.switch.iter().skip(2).all(|step| step.command.path[0] == "router bgp 65009"));
     let undo = undone(&change);
     let at = undo.iter().position(|text| text == "no router bgp 65009").expect("it goes");
