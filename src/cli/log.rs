@@ -185,7 +185,9 @@ impl Sources {
     /// The domains that have a directory, by name.
     fn domains(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.run_dir).into_iter().flatten().flatten();
-        let directories = entries.filter(|entry| entry.path().join("log").is_dir());
+        // A domain with FRR has no log of its own there.
+        let of_domain = |at: &Path| ["log", "rdsup.nft"].iter().any(|name| at.join(name).exists());
+        let directories = entries.filter(|entry| of_domain(&entry.path()));
         let mut names: Vec<String> =
             directories.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();

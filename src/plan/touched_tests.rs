@@ -221,7 +221,7 @@ fn the_first_neighbor_with_bfd_starts_bfdd_alone_and_the_last_one_stops_it_alone
             |line: &String| !line.contains("install -m") && !line.contains("nft") && !line.contains("rm -rf");
         lines(&plan).into_iter().filter(of_daemons).collect()
     };
-    let reload = "vtysh --vty_socket /run/rdsup/edge/frr -c 'configure terminal' -c …    \
+    let reload = "vtysh --vty_socket /run/rdsup/edge/frr --config_dir /run/rdsup/edge -c 'configure terminal' -c …    \
                   # what differs in /run/rdsup/edge/bgpd.conf";
     let start = "ip netns exec edge /usr/lib/frr/bfdd -f /run/rdsup/edge/bfdd.conf --vty_socket /run/rdsup/edge/frr \
                  -z /run/rdsup/edge/frr/zserv.api -i /run/rdsup/edge/frr/bfdd.pid";

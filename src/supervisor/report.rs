@@ -129,22 +129,22 @@ async fn sessions(view: &View, domain: &Domain) -> Result<Vec<Session>, String> 
     let Some(daemon) = of_kind(domain.daemon) else { return Ok(Vec::new()) };
     // Whoever is known not to answer is not waited for.
     if view.processes.get(&domain.name).is_some_and(is_deaf) {
-        return Err(no_answer(daemon.kind(), None));
+        return Err(no_answer(daemon.kind().as_str(), None));
     }
     let socket = view.layout.socket(&domain.name, daemon.kind());
     // Its patience is for each piece of an answer, of which one that was taken over can make as many as it likes.
     let answer = timeout(SESSIONS_WITHIN, daemon.sessions(&socket, &view.peers(&domain.name))).await;
-    answer.map_err(|_| no_answer(daemon.kind(), None))?.map_err(|error| match error {
+    answer.map_err(|_| no_answer(daemon.kind().as_str(), None))?.map_err(|error| match error {
         DaemonError::NoAnswer { .. } | DaemonError::Unreachable { .. } | DaemonError::BrokenOff { .. } => {
-            no_answer(daemon.kind(), error.why_silent().as_deref())
+            no_answer(daemon.kind().as_str(), error.why_silent().as_deref())
         }
         error => error.to_string(),
     })
 }
 
-fn no_answer(kind: DaemonKind, why: Option<&str>) -> String {
+fn no_answer(who: &str, why: Option<&str>) -> String {
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    format!("{} does not answer{why}", kind.as_str())
+    format!("{who} does not answer{why}")
 }
 
 /// Whether a daemon is known to give no answer.
@@ -265,18 +265,18 @@ fn daemon_status(kind: DaemonKind, process: &ProcessReport, now: Instant) -> Dae
 /// What is wrong with a daemon, in words, with what it said itself where it ended. They stay the same as long as that is so,
 /// because a problem in other words is another problem: what counts has its own place in `daemon`.
 fn daemon_problems(process: &ProcessReport, daemon: &DaemonStatus) -> Vec<String> {
-    let kind = daemon.kind.as_str();
+    let who = process.program.as_str();
     let ended = daemon.last_exit.as_deref().unwrap_or("it ended");
     let words = match process.state {
-        State::Busy => return vec![format!("{kind} is busy and does not answer")],
-        State::Silent => return vec![no_answer(daemon.kind, process.unanswered_why.as_deref())],
-        State::Hung => return vec![format!("{kind} did not answer and is being killed")],
-        _ if process.failed => format!("{kind} failed: {ended}"),
-        State::Backoff => format!("{kind} ended: {ended}"),
-        State::Launching | State::Starting if process.restarts > 0 => format!("{kind} ended: {ended}"),
+        State::Busy => return vec![format!("{who} is busy and does not answer")],
+        State::Silent => return vec![no_answer(who, process.unanswered_why.as_deref())],
+        State::Hung => return vec![format!("{who} did not answer and is being killed")],
+        _ if process.failed => format!("{who} failed: {ended}"),
+        State::Backoff => format!("{who} ended: {ended}"),
+        State::Launching | State::Starting if process.restarts > 0 => format!("{who} ended: {ended}"),
         _ => return Vec::new(),
     };
-    let said = (!process.last_words.is_empty()).then(|| format!("{kind} said: {}", process.last_words.join(" | ")));
+    let said = (!process.last_words.is_empty()).then(|| format!("{who} said: {}", process.last_words.join(" | ")));
     std::iter::once(words).chain(said).collect()
 }
 
@@ -337,10 +337,12 @@ pub fn left_over(applied: &Applied) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Program;
 
     fn problems(change: impl Fn(&mut ProcessReport), seconds: u64) -> Vec<String> {
         let now = Instant::now();
         let mut process = ProcessReport {
+            program: Program::Bird,
             state: State::Silent,
             failed: false,
             pid: None,

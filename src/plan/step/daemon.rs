@@ -44,9 +44,8 @@ pub(super) fn reload(kind: DaemonKind, programs: &BTreeSet<Program>, socket: &Pa
         // No tool of FRR's does it so that a filter is never missing.
         DaemonKind::Frr => {
             let config = |program: &Program| word(&Layout::config_in(directory(directory(socket)), *program));
-            let sockets = word(directory(socket));
             let what = format!("what differs in {}", programs.iter().map(config).collect::<Vec<_>>().join(", "));
-            format!("vtysh --vty_socket {sockets} -c 'configure terminal' -c …    # {what}")
+            format!("{} -c 'configure terminal' -c …    # {what}", vtysh(socket))
         }
         DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} configure", word(socket)),
     }
@@ -55,8 +54,7 @@ pub(super) fn reload(kind: DaemonKind, programs: &BTreeSet<Program>, socket: &Pa
 pub(super) fn resync(kind: DaemonKind, socket: &Path) -> String {
     match kind {
         DaemonKind::Frr => {
-            let sockets = word(directory(socket));
-            format!("vtysh --vty_socket {sockets} -c 'configure terminal' -c 'ip protocol bgp route-map …'")
+            format!("{} -c 'configure terminal' -c 'ip protocol bgp route-map …'", vtysh(socket))
         }
         DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} 'reload out \"kernel*\"'", word(socket)),
     }
@@ -71,4 +69,10 @@ pub(super) fn stop(kind: DaemonKind, programs: &BTreeSet<Program>, socket: &Path
         }
         DaemonKind::Bird | DaemonKind::None => format!("birdc -s {} down", word(socket)),
     }
+}
+
+/// FRR's shell for a domain. Without the directory it would take that of the machine's own FRR, and `write` there.
+fn vtysh(socket: &Path) -> String {
+    let sockets = directory(socket);
+    format!("vtysh --vty_socket {} --config_dir {}", word(sockets), word(directory(sockets)))
 }

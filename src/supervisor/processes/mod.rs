@@ -108,6 +108,8 @@ pub struct Processes {
 /// What `status` tells of a daemon's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessReport {
+    /// Which program it is.
+    pub program: Program,
     /// What it is doing.
     pub state: State,
     /// Whether it failed and has not been stable since.
@@ -477,14 +479,18 @@ impl Processes {
             // Of those that begin again together, the one that was lost; of those that run, the one that ever was.
             (life.failed(), life.state() != State::Running, !life.is_renewed(), life.last_exit().is_some())
         };
-        let (_, worst) = self.of(domain).max_by_key(|(_, entry)| badness(entry))?;
-        Some(ProcessReport { restarts, ..self.report_of(worst) })
+        let (name, worst) = self.of(domain).max_by_key(|(_, entry)| badness(entry))?;
+        let report = ProcessReport { restarts, ..self.report_of(name.program, worst) };
+        // How one ended that runs again is worth telling; its number is not that of the daemon.
+        let speaker = self.speaker(domain).filter(|_| report.state == State::Running);
+        Some(ProcessReport { pid: speaker.and_then(|(_, entry)| entry.life.pid()).or(report.pid), ..report })
     }
 
-    fn report_of(&self, entry: &Entry) -> ProcessReport {
+    fn report_of(&self, program: Program, entry: &Entry) -> ProcessReport {
         let life = &entry.life;
         let moment = |at| self.epoch + at;
         ProcessReport {
+            program,
             state: life.state(),
             failed: life.failed(),
             pid: life.pid(),
