@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::output::tell;
+use super::output::{harmless, tell};
 use crate::config::Problem;
 use crate::supervisor::{PrepareError, RunError, unsupervised};
 use crate::sys::SysError;
@@ -95,9 +95,10 @@ impl Failure {
         } else if let Some(picture) = &self.picture {
             tell(picture.trim_end());
         } else {
-            tell(format_args!("error: {}", self.message));
+            // Daemons and neighbors have their words in it.
+            tell(format_args!("error: {}", harmless(&self.message)));
             if let Some(hint) = &self.hint {
-                tell(format_args!("hint: {hint}"));
+                tell(format_args!("hint: {}", harmless(hint)));
             }
         }
     }

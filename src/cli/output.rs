@@ -160,7 +160,8 @@ pub fn bytes(number: u64) -> String {
     format!("{number} B")
 }
 
-fn one_line(text: &str) -> String {
+/// The words of somebody else, as a part of a line.
+pub fn one_line(text: &str) -> String {
     harmless(text).replace(['\n', '\t'], " ")
 }
 

@@ -1,9 +1,11 @@
 //! How a daemon's socket is reached.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{FileType, Mode, OFlags};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
@@ -14,12 +16,19 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// Connects to the socket of a daemon within `patience`.
 ///
+/// The directory of FRR's sockets is its user's. Through a link in it, one that was taken over would have root talk to the daemon of
+/// another domain, or to anything else that listens on the machine; so what is connected to is what lies there, and that must
+/// be a socket.
+///
 /// A daemon that does something else for a moment takes nobody in, and only a few may wait (BIRD lets 8, FRR 5). To whoever comes
 /// after them the kernel says EAGAIN at once instead of letting them wait (unix(7)), because the socket here does not block.
 pub(super) async fn connect(socket: &Path, patience: Duration) -> Result<UnixStream, DaemonError> {
     let deadline = Instant::now() + patience;
+    let unreachable = |source| DaemonError::Unreachable { socket: socket.to_owned(), source };
+    let held = hold(socket).map_err(unreachable)?;
+    let there = format!("/proc/self/fd/{}", held.as_raw_fd());
     loop {
-        match UnixStream::connect(socket).await {
+        match UnixStream::connect(&there).await {
             Ok(stream) => return Ok(stream),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 if Instant::now() >= deadline {
@@ -27,8 +36,18 @@ pub(super) async fn connect(socket: &Path, patience: Duration) -> Result<UnixStr
                 }
                 sleep(AGAIN).await;
             }
-            Err(source) => return Err(DaemonError::Unreachable { socket: socket.to_owned(), source }),
+            Err(source) => return Err(unreachable(source)),
         }
+    }
+}
+
+/// The socket itself, by a descriptor that can only be named.
+fn hold(socket: &Path) -> io::Result<OwnedFd> {
+    let held = rustix::fs::open(socket, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&held)?.st_mode) {
+        FileType::Socket => Ok(held),
+        FileType::Symlink => Err(io::Error::other("it is a link, which is not followed")),
+        _ => Err(io::Error::other("it is no socket")),
     }
 }
 
@@ -70,5 +89,20 @@ mod tests {
         let (_listener, _waiting) = full(&directory);
         let error = connect(&directory.path().join("ctl"), Duration::from_millis(30)).await.expect_err("full");
         assert!(matches!(error, DaemonError::NoAnswer { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_link_is_not_followed_and_what_is_no_socket_is_not_connected_to() {
+        let directory = TempDir::new().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let _listener = UnixListener::bind(at("ctl")).expect("a socket");
+        std::os::unix::fs::symlink(at("ctl"), at("link")).expect("a link");
+        std::fs::File::create(at("file")).expect("a file");
+        let patience = Duration::from_secs(5);
+        connect(&at("ctl"), patience).await.expect("it listens");
+        for (name, words) in [("link", "it is a link"), ("file", "it is no socket"), ("none", "No such file")] {
+            let error = connect(&at(name), patience).await.expect_err("there is none").to_string();
+            assert!(error.contains(words) && error.contains(name), "{error}");
+        }
     }
 }

@@ -28,6 +28,12 @@ use crate::model::{DaemonKind, Program};
 use crate::plan::Layout;
 use crate::sys::process::MountPlan;
 
+/// How long a whole answer may take that is asked for again and again. One that comes in pieces without end must keep nobody.
+const WHOLE_WITHIN: Duration = Duration::from_secs(20);
+
+/// The same for one that somebody asked for, which may be a whole table.
+const READ_WITHIN: Duration = Duration::from_mins(5);
+
 /// How a daemon is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {

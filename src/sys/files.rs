@@ -1,14 +1,24 @@
 //! Files that never exist half-written or readable by the wrong user.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
+
 use super::fault;
 use crate::model::DaemonKind;
 use crate::plan::FileOwner;
+
+/// How often a directory is emptied again that somebody fills while it is removed.
+const MOST_AGAIN: u32 = 1000;
+
+/// How a directory is opened, and no link to one.
+const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Users and groups of the routing daemons' files, as far as this machine (and user namespace) has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,7 +157,7 @@ pub fn make_directory(path: &Path, mode: u32, ids: (u32, u32)) -> io::Result<()>
 /// Removes a file, or a directory with what is in it; nothing where there is none. Links are not followed.
 pub fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
+        Ok(data) if data.is_dir() => remove_tree(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
@@ -155,6 +165,44 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// Removes a directory with all that is in it. `fs::remove_dir_all` calls itself for each level, and whom the directory belongs to may
+/// have made more levels than the stack has room for; so what lies deeper is moved up first, into a directory beside it.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    let (parent, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
+    let parent = rustix::fs::open(parent, DIRECTORY, Mode::empty())?;
+    let (mut next, mut again) = (0_u64, 0);
+    let mut left = vec![name.to_owned()];
+    while let Some(name) = left.pop() {
+        let directory = rustix::fs::openat(&parent, &name, DIRECTORY, Mode::empty())?;
+        for entry in Dir::read_from(&directory)? {
+            let entry = entry?;
+            let child = entry.file_name();
+            if matches!(child.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            match rustix::fs::unlinkat(&directory, child, AtFlags::empty()) {
+                Ok(()) => continue,
+                Err(Errno::ISDIR | Errno::PERM) => {}
+                Err(error) => return Err(error.into()),
+            }
+            // Nobody but root can make a name there.
+            let up = OsString::from(format!(".removed.{}.{next}", std::process::id()));
+            next += 1;
+            rustix::fs::renameat(&directory, child, &parent, &up)?;
+            left.push(up);
+        }
+        match rustix::fs::unlinkat(&parent, &name, AtFlags::REMOVEDIR) {
+            // Somebody goes on making things there.
+            Err(Errno::NOTEMPTY) if again < MOST_AGAIN => {
+                again += 1;
+                left.push(name);
+            }
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 /// The content of a regular file with its permission bits; `None` if there is none.
@@ -291,5 +339,30 @@ mod tests {
             assert_eq!(none.ids(owner), (0, 0));
             assert_eq!(both.ids(owner), ids);
         }
+    }
+
+    #[test]
+    fn a_directory_is_removed_however_deep_it_is_and_no_link_in_it_is_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (kept, gone) = (directory.path().join("kept"), directory.path().join("gone"));
+        fs::create_dir(&kept).unwrap();
+        write(&kept.join("file"), b"precious", 0o600, None).unwrap();
+        fs::create_dir(&gone).unwrap();
+        // Some kilobytes of stack for each level would be a gigabyte.
+        let mut deepest = rustix::fs::open(&gone, DIRECTORY, Mode::empty()).unwrap();
+        for level in 0..30_000 {
+            for other in ["side", "x"] {
+                rustix::fs::mkdirat(&deepest, other, Mode::RWXU).unwrap();
+            }
+            rustix::fs::symlinkat(&kept, &deepest, "link").unwrap();
+            deepest = rustix::fs::openat(&deepest, "x", DIRECTORY, Mode::empty())
+                .unwrap_or_else(|error| panic!("level {level}: {error}"));
+        }
+        remove(&gone).unwrap();
+        assert_eq!(list(directory.path()).unwrap(), std::slice::from_ref(&kept));
+        assert_eq!(read(&kept.join("file")).unwrap().unwrap().0, "precious");
+        remove(&gone).unwrap();
+        remove(&kept.join("file")).unwrap();
+        assert!(list(&kept).unwrap().is_empty());
     }
 }

@@ -65,6 +65,7 @@ mod sessions;
 mod shared_host;
 mod speaker;
 mod survival;
+mod taken_over;
 mod touched;
 mod transit;
 mod transit_routes;

@@ -114,21 +114,22 @@ fn neighbor(session: &Session) -> String {
     let now = jiff::Timestamp::now();
     let health = if session.is_established() { Health::Good } else { Health::Bad };
     let since = session.since.map(|since| format!(" for {}", output::since_then(since, now)));
-    let state = styled(health.style(), &format!("{}{}", session.state, since.unwrap_or_default()));
+    let state = styled(health.style(), &format!("{}{}", output::one_line(&session.state), since.unwrap_or_default()));
     let asn = |asn: Option<crate::model::Asn>| asn.map_or_else(|| "-".to_owned(), |asn| asn.to_string());
     let address = session.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
-    let interface = session.interface.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+    let interface = session.interface.as_ref().map(|name| format!(" on {}", output::one_line(name.as_ref())));
+    let interface = interface.unwrap_or_default();
     // An external neighbor is its own peer.
     let title = match session.peer.as_str() {
         peer if peer == session.name => session.name.clone(),
         peer => format!("{} ({peer})", session.name),
     };
     let mut lines = vec![
-        styled(HEADING, &title),
+        styled(HEADING, &output::one_line(&title)),
         format!("  state      {state}"),
         format!("  neighbor   {address}{interface}, AS {}", asn(session.remote_asn)),
         format!("  local      AS {}", asn(session.local_asn)),
-        format!("  protocol   {}", session.protocol),
+        format!("  protocol   {}", output::one_line(&session.protocol)),
     ];
     if let Some(id) = session.neighbor_id {
         lines.push(format!("  router id  {id}"));
@@ -138,7 +139,7 @@ fn neighbor(session: &Session) -> String {
     }
     if let Some(seen) = &session.bfd {
         let health = if seen == "up" { Health::Good } else { Health::Doubtful };
-        lines.push(format!("  BFD        {}", styled(health.style(), &output::harmless(seen))));
+        lines.push(format!("  BFD        {}", styled(health.style(), &output::one_line(seen))));
     }
     for family in &session.families {
         let limit = family.limit.map(|limit| format!(" of at most {limit}")).unwrap_or_default();
@@ -149,7 +150,7 @@ fn neighbor(session: &Session) -> String {
     }
     // What a session that is up once suffered is history, and nobody says when that was.
     if let Some(error) = session.last_error.as_ref().filter(|_| !session.is_established()) {
-        lines.push(format!("  last error {}", output::harmless(error)));
+        lines.push(format!("  last error {}", output::one_line(error)));
     }
     lines.push(String::new());
     lines.join("\n")

@@ -12,8 +12,8 @@ use crate::control::{Client, Reply, Request, no_such_domain};
 use crate::daemons::frr;
 use crate::model::{DaemonKind, DomainName};
 use crate::plan::Layout;
-use crate::sys::files;
-use crate::sys::process::{Output, Spawn};
+use crate::sys::process::{MountPlan, Output, Spawn};
+use crate::sys::{files, privilege};
 
 /// More than anybody writes; the supervisor takes no more either.
 const LARGEST_TEXT: u64 = 1 << 20;
@@ -88,8 +88,25 @@ fn vtysh(layout: &Layout, domain: &DomainName) -> Result<Exit, Failure> {
     let _ = files::write(&directory.join("vtysh.conf"), vtysh_conf(domain).as_bytes(), 0o644, None);
     // Its own directory, too: `write` would overwrite /etc/frr/frr.conf, which is another FRR's.
     let options = [("--vty_socket", sockets), ("--config_dir", directory.as_path())];
-    let spawn = options.into_iter().fold(Spawn::new(program), |spawn, (name, path)| spawn.arg(name).arg(path));
+    let mut spawn = options.into_iter().fold(Spawn::new(program), |spawn, (name, path)| spawn.arg(name).arg(path));
+    refuse_links(sockets)?;
+    if privilege::require().is_ok() {
+        // A link that is made from now on leads to no other domain.
+        let mounts = MountPlan::of_one_domain(&layout.run_dir, domain);
+        spawn = spawn.mounts(mounts.map_err(|error| Failure::new(format!("cannot hide the other domains: {error}")))?);
+    }
     Err(spawn.output(Output::Inherit).exec().into())
+}
+
+/// vtysh follows links, and the directory is the daemons' own: one that was taken over would choose whom root types to.
+fn refuse_links(sockets: &Path) -> Result<(), Failure> {
+    for socket in std::fs::read_dir(sockets).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if socket.is_symlink() {
+            let words = format!("{} is a link, which no daemon of FRR makes", socket.display());
+            return Err(Failure::new(words).hint("look who made it, remove it, and kill the daemons of the domain"));
+        }
+    }
+    Ok(())
 }
 
 /// All that comes by standard input, as one text.

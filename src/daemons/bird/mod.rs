@@ -124,7 +124,7 @@ impl RoutingDaemon for Bird {
         peers: &'a Peers,
     ) -> BoxFuture<'a, Result<Answer, DaemonError>> {
         async move {
-            let mut client = Client::connect(socket, PATIENCE).await?;
+            let mut client = Client::connect(socket, PATIENCE).await?.for_a_reader();
             if access == Access::Look {
                 client.restrict().await?;
             }

@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::daemons::DaemonError;
 use crate::daemons::connect::connect;
+use crate::daemons::{DaemonError, READ_WITHIN, WHOLE_WITHIN};
 
 /// BIRD is ready: the banner, which it sends once its configuration is in force.
 pub const READY: u16 = 1;
@@ -106,15 +106,24 @@ pub struct Client {
     stream: BufReader<UnixStream>,
     socket: PathBuf,
     patience: Duration,
+    longest: Duration,
 }
 
 impl Client {
-    /// Connects and waits for the banner. `patience` is how long each answer may take, this one included.
+    /// Connects and waits for the banner. `patience` is how long each line of an answer may take, this one included, and
+    /// [`WHOLE_WITHIN`] the whole.
     pub async fn connect(socket: &Path, patience: Duration) -> Result<Self, DaemonError> {
         let stream = connect(socket, patience).await?;
-        let mut client = Self { stream: BufReader::new(stream), socket: socket.to_owned(), patience };
+        let (stream, longest) = (BufReader::new(stream), WHOLE_WITHIN.max(patience));
+        let mut client = Self { stream, socket: socket.to_owned(), patience, longest };
         let banner = client.reply().await?;
         if banner.code() == READY { Ok(client) } else { Err(client.garbled(banner.message())) }
+    }
+
+    /// The same for somebody who reads what is answered, and may have asked for a whole table.
+    #[must_use]
+    pub fn for_a_reader(self) -> Self {
+        Self { longest: READ_WITHIN, ..self }
     }
 
     /// Lets only commands that look pass from here on. BIRD itself enforces it, until the connection ends.
@@ -132,7 +141,8 @@ impl Client {
             Ok(Err(source)) => return Err(DaemonError::BrokenOff { socket: self.socket.clone(), source }),
             Ok(Ok(())) => {}
         }
-        match self.reply().await {
+        let no_end = DaemonError::NoAnswer { socket: self.socket.clone(), after: self.longest };
+        match timeout(self.longest, self.reply()).await.unwrap_or(Err(no_end)) {
             Err(DaemonError::BrokenOff { .. }) if command.len() > SURELY_READ => {
                 let (length, socket) = (command.len(), self.socket.display());
                 Err(DaemonError::Refused(format!(

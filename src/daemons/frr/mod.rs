@@ -287,7 +287,7 @@ async fn answered_sessions(bgpd: &mut Client, peers: &Peers) -> Result<(Vec<Sess
 }
 
 async fn bgp(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Result<Vec<Route>, DaemonError> {
-    let mut bgpd = Client::connect(&sockets.bgpd, PATIENCE).await?;
+    let mut bgpd = Client::connect(&sockets.bgpd, PATIENCE).await?.for_a_reader();
     let sessions = sessions(&mut bgpd, peers).await?;
     let mut found = Vec::new();
     for family in families(target) {
@@ -305,7 +305,7 @@ async fn bgp(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Result
 
 async fn routes(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Result<Vec<Route>, DaemonError> {
     let sessions = sessions(&mut Client::connect(&sockets.bgpd, PATIENCE).await?, peers).await?;
-    let mut zebra = Client::connect(&sockets.zebra, PATIENCE).await?;
+    let mut zebra = Client::connect(&sockets.zebra, PATIENCE).await?.for_a_reader();
     let mut found = Vec::new();
     for family in families(target) {
         let words = if family == Family::Ipv4 { "show ip route" } else { "show ipv6 route" };

@@ -70,7 +70,7 @@ impl<'a> Vtys<'a> {
         let client = match self.clients.entry(program) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let mut new = Client::connect(self.sockets.of(program), self.patience).await?;
+                let mut new = Client::connect(self.sockets.of(program), self.patience).await?.for_a_reader();
                 if self.access == Access::Full {
                     new.enable().await?;
                 }

@@ -13,12 +13,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::daemons::DaemonError;
 use crate::daemons::connect::connect;
 use crate::daemons::query::one_line;
+use crate::daemons::{DaemonError, READ_WITHIN, WHOLE_WITHIN};
 
+/// The answer has more bytes than what is asked of each daemon again and again ever has.
+const LARGEST_REPLY: usize = 32 << 20;
 /// The answer has more bytes than anyone would read.
-const LARGEST_REPLY: usize = 256 << 20;
+const LARGEST_READ: usize = 256 << 20;
 
 /// How many bytes of an answer are told as words.
 const MOST_WORDS: usize = 1000;
@@ -120,13 +122,23 @@ pub struct Client {
     stream: UnixStream,
     socket: PathBuf,
     patience: Duration,
+    longest: Duration,
+    largest: usize,
 }
 
 impl Client {
-    /// Connects, within `patience`, which is then also how long each piece of an answer may take.
+    /// Connects, within `patience`, which is then also how long each piece of an answer may take. The whole may take
+    /// [`WHOLE_WITHIN`], and have 32 MiB: whoever answers may want to be waited for without end.
     pub async fn connect(socket: &Path, patience: Duration) -> Result<Self, DaemonError> {
         let stream = connect(socket, patience).await?;
-        Ok(Self { stream, socket: socket.to_owned(), patience })
+        let longest = WHOLE_WITHIN.max(patience);
+        Ok(Self { stream, socket: socket.to_owned(), patience, longest, largest: LARGEST_REPLY })
+    }
+
+    /// The same for somebody who reads what is answered, and may have asked for a whole table.
+    #[must_use]
+    pub fn for_a_reader(self) -> Self {
+        Self { longest: READ_WITHIN, largest: LARGEST_READ, ..self }
     }
 
     /// Lets everything pass from here on. Without it the daemon itself lets only commands pass that look.
@@ -138,6 +150,12 @@ impl Client {
     /// Sends one command and waits for its answer. After an error the connection is of no more use.
     pub async fn ask(&mut self, command: &str) -> Result<Reply, DaemonError> {
         one_line(command).map_err(|error| DaemonError::Refused(error.to_string()))?;
+        let (longest, socket) = (self.longest, self.socket.clone());
+        let no_end = DaemonError::NoAnswer { socket, after: longest };
+        timeout(longest, self.answer(command)).await.unwrap_or(Err(no_end))
+    }
+
+    async fn answer(&mut self, command: &str) -> Result<Reply, DaemonError> {
         let mut bytes = command.as_bytes().to_vec();
         bytes.push(0);
         match timeout(self.patience, self.stream.write_all(&bytes)).await {
@@ -156,8 +174,9 @@ impl Client {
             };
             match collector.read(&buffer[..count]) {
                 Ok(Some(reply)) => return Ok(reply),
-                Ok(None) if collector.len() > LARGEST_REPLY => {
-                    return Err(self.broken_off(std::io::Error::other("its answer has more than 256 MiB")));
+                Ok(None) if collector.len() > self.largest => {
+                    let words = format!("its answer has more than {} MiB", self.largest >> 20);
+                    return Err(self.broken_off(std::io::Error::other(words)));
                 }
                 Ok(None) => {}
                 Err(NotAnAnswer) => {

@@ -38,6 +38,15 @@ const STOP_WITHIN: Duration = Duration::from_secs(25);
 /// How long a daemon that is told to begin again may take.
 const RENEWED_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long a daemon may take to read another configuration: FRR takes some seconds for ten thousand prefixes.
+const RELOADED_WITHIN: Duration = Duration::from_secs(100);
+
+/// How long a daemon may take to be told to write its routes again.
+const RESYNCED_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why one begins again that takes longer.
+const WITHOUT_END: &str = "it comes to no end with what it was asked";
+
 /// How many daemons are started at the same time.
 const LAUNCHES_AT_ONCE: usize = 2;
 
@@ -339,7 +348,12 @@ impl Processes {
             return Err(DaemonError::NoAnswer { socket: place.socket, after });
         }
         self.feed(&name, &Event::Loading);
-        let result = self.meanwhile(daemon.reload(name.program, &place, before.as_deref())).await;
+        let reload = daemon.reload(name.program, &place, before.as_deref());
+        let Some(result) = self.meanwhile(RELOADED_WITHIN, reload).await else {
+            let error = DaemonError::NoAnswer { socket: place.socket.clone(), after: RELOADED_WITHIN };
+            self.renew(&name, WITHOUT_END).await?;
+            return Err(error);
+        };
         if self.entries.get(&name).is_some_and(|entry| entry.life.pid() != pid) {
             // It ended meanwhile, and whatever runs now has read the configuration by itself.
             return result;
@@ -372,17 +386,23 @@ impl Processes {
 
     /// Has a running daemon write its routes to the kernel again.
     pub async fn resync(&mut self, domain: &DomainName) -> Result<(), DaemonError> {
-        let Some((_, entry)) = self.speaker(domain) else { return Ok(()) };
-        let (daemon, socket) = (entry.daemon, entry.place.socket.clone());
-        self.meanwhile(daemon.resync(&socket)).await
+        let Some((name, entry)) = self.speaker(domain) else { return Ok(()) };
+        let (name, daemon, socket) = (name.clone(), entry.daemon, entry.place.socket.clone());
+        match self.meanwhile(RESYNCED_WITHIN, daemon.resync(&socket)).await {
+            Some(result) => result,
+            // What begins again writes its routes.
+            None => self.renew(&name, WITHOUT_END).await,
+        }
     }
 
     /// Waits for a daemon's answer and sees to what happens meanwhile: one that is slow must not keep another, which was
-    /// lost, from coming back.
-    async fn meanwhile<T>(&mut self, mut answer: BoxFuture<'_, T>) -> T {
+    /// lost, from coming back. Nor must it keep everything else waiting for ever, if only by answering a bit now and then.
+    async fn meanwhile<T>(&mut self, within: Duration, mut answer: BoxFuture<'_, T>) -> Option<T> {
+        let deadline = Instant::now() + within;
         loop {
             tokio::select! {
-                answer = &mut answer => return answer,
+                answer = &mut answer => return Some(answer),
+                () = tokio::time::sleep_until(deadline) => return None,
                 happening = self.next() => self.handle(happening),
             }
         }

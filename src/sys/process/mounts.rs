@@ -74,6 +74,13 @@ impl MountPlan {
         Ok(plan)
     }
 
+    /// For a program of the host that follows what lies in a domain's directory, which is another user's: of the run directory it
+    /// sees that alone.
+    pub fn of_one_domain(run_dir: &Path, domain: &DomainName) -> io::Result<Self> {
+        let kept = c_string(&run_dir.join(domain.as_str()))?;
+        Ok(Self { mounts: vec![Mount::Only { directory: c_string(run_dir)?, kept }] })
+    }
+
     /// For a program that is to change nothing: it can write to `scratch` alone, which is empty and goes when it ends.
     pub fn read_only(scratch: impl AsRef<Path>) -> io::Result<Self> {
         Self { mounts: vec![Mount::ReadOnly { but: [const { None }; MOST_WRITABLE] }] }.and_scratch(scratch)
