@@ -155,7 +155,8 @@ fn machine_with_frr(file: &str, settings: &str) -> Machine {
          begin() { ip netns exec isp /usr/lib/frr/$1 -d -P 0 -z $at/zserv.api --vty_socket $at -i $at/$1.pid -f $2 \
                        --log file:$at/$1.log \"${@:3}\" 2>$at/$1.err; }
          begin zebra /dev/null
-         begin bfdd /dev/null --bfdctl $at/bfdd.sock
+         # FRR 10.2 has no such socket any more, and nobody else here makes another.
+         if /usr/lib/frr/bfdd --help | grep -q -e --bfdctl; then begin bfdd /dev/null --bfdctl $at/bfdd.sock; else begin bfdd /dev/null; fi
          begin bgpd /srv/machine/isp.bgpd.conf");
     machine.rdsup("start --detach").ok();
     machine

@@ -163,7 +163,7 @@ routes = ["10.7.0.0/16 le 24"]
             filter say { if source != RTS_STATIC then reject;
               if net = 10.5.15.0/24 then bgp_next_hop = fe80::99; accept; }
             protocol static { ipv4; $(while read -r route; do echo "route $route;"; done) }
-            protocol bgp r { $(grep -E '^\s(local|neighbor|interface) .*;' /run/rdsup/$1/bird.conf) $3
+            protocol bgp r { $(grep -E '^\s(local .* as|neighbor|interface) .*;' /run/rdsup/$1/bird.conf) $3
               connect delay time 1; connect retry time 1; error wait time 1, 1; error forget time 1;
               ipv4 { extended next hop on; import all; export filter say; }; }" >/srv/machine/$1.conf
             birdc -s /run/rdsup/$1/bird.ctl down >/dev/null
