@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::frr::{Configuration, Line, declares, is_transactional, negated, neighbor_of, opens, setting};
+use crate::plan::opened_anew_by_frr;
 
 /// The part in which caches stand.
 const RPKI: &str = "rpki";
@@ -56,7 +57,8 @@ pub struct Change {
     pub sweep: Vec<String>,
     /// Neighbors whose filter of what they send changes, and how what they have sent is judged by the new one.
     pub judged_anew: BTreeMap<String, Judged>,
-    /// Neighbors of which another line counts only from the next session on, so that this one must end.
+    /// Neighbors of which a line changes that counts only from the next session on, so that this one must end. FRR mostly ends it
+    /// itself, each version for other lines: 8.4 for a role, 10.3 does not.
     pub opened_anew: BTreeSet<String>,
     /// `ip protocol bgp` or `ipv6 protocol bgp`, of which zebra had another policy, and the new line if there is one: it must
     /// write the routes as if they were new.
@@ -66,6 +68,7 @@ pub struct Change {
 impl Change {
     /// The way from `old`, which bgpd has read, to `new`.
     pub fn between(old: &str, new: &str) -> Self {
+        let opened = opened_anew_by_frr(old, new);
         let (old, new) = (Configuration::read(old), Configuration::read(new));
         let mut change = Self::default();
         change.objects(&old, &new);
@@ -73,7 +76,7 @@ impl Change {
         ranked.sort_by_key(|(rank, _)| *rank);
         change.switch = ranked.into_iter().map(|(_, step)| step).collect();
         change.written_anew = written_anew(&old, &new);
-        change.opened_anew = opened_anew(&old, &new);
+        change.opened_anew = opened;
         change
     }
 
@@ -124,24 +127,6 @@ fn written_anew(old: &Configuration, new: &Configuration) -> Vec<(String, Option
         (before.is_some() && before != after).then(|| (what.to_owned(), after))
     };
     ["ip protocol bgp", "ipv6 protocol bgp"].into_iter().filter_map(of).collect()
-}
-
-/// Whose role (RFC 9234) is another. The neighbor is told it in the OPEN, and it is held against its own one there. FRR 8.4 ends the
-/// session by itself, and 10.3 does not.
-fn opened_anew(old: &Configuration, new: &Configuration) -> BTreeSet<String> {
-    let of = |it: &Configuration| -> BTreeMap<String, String> {
-        let roles = it.lines.iter().filter_map(|line| {
-            let name = neighbor_of(line)?;
-            let setting = setting(&line.text);
-            (setting == format!("neighbor {name} local-role")).then(|| (name.to_owned(), line.text.clone()))
-        });
-        roles.collect()
-    };
-    let (before, after) = (of(old), of(new));
-    let stays = new.neighbors();
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let differs = |name: &&String| before.get(*name) != after.get(*name) && stays.contains_key(name.as_str());
-    names.into_iter().filter(differs).cloned().collect()
 }
 
 fn lists_first(order: &[String]) -> Vec<&String> {
