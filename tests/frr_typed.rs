@@ -48,7 +48,7 @@ async fn several_lines_are_one_configuration_and_end_with_the_first_that_is_refu
 
     // Refused with a code, with words alone, and for a bad value in a list.
     for (text, wanted, words) in [
-        ("configure terminal\nrouter bgp 65009\nend", 2, "BGP is already running"),
+        ("configure terminal\nrouter bgp 65009\nend", 2, "is already running"),
         ("configure terminal\n\nrouter bgp 65001\nneighbor 192.0.2.8 description x\nend", 4, "Specify remote-as"),
         ("conf t\nip prefix-list x seq 5 permit 10.0.0.0/8 le 4\nend", 2, "Invalid prefix range"),
         (

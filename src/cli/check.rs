@@ -34,7 +34,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     if !args.no_daemons {
         let validated = output::patiently(global, PARSERS_READ, validate(&prepared));
         match output::runtime()?.block_on(validated) {
-            Ok(unchecked) => unchecked.iter().for_each(|words| super::note(global, words)),
+            Ok(notes) => notes.iter().for_each(|words| super::note(global, words)),
             Err(error) => return refused(global, file, &prepared.warnings, error),
         }
     }

@@ -254,6 +254,11 @@ pub trait RoutingDaemon: Send + Sync {
     /// Its version, as in `2.0.12`.
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>>;
 
+    /// What whoever configures it is to know of the version that is installed.
+    fn remark(&self) -> BoxFuture<'_, Option<String>> {
+        std::future::ready(None).boxed()
+    }
+
     /// Has the daemon's own parser read the configuration of a program of it, without a running daemon.
     fn check<'a>(&'a self, program: Program, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>>;
 

@@ -44,7 +44,8 @@ pub use observed::{
 pub use planner::plan;
 pub use removal::lost_interfaces;
 pub use resets::{
-    About, Negotiated, Reason, Reset, SessionEnd, Sessions, asked_for_resets, judged_anew_by_bird, resets,
+    About, Negotiated, Reason, Reset, SessionEnd, Sessions, asked_for_resets, judged_anew_by_bird, opened_anew_by_frr,
+    resets,
 };
 pub use stages::{Conflict, HOST_TAKEN_HINT, Missing, Plan, Stage, foreign_hint, host_taken};
 pub use step::{Action, Step, Sysctl};

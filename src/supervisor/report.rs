@@ -17,7 +17,7 @@ use super::processes::ProcessReport;
 use super::removed;
 use super::requests::View;
 use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, GenerationStatus, LinkStatus, StatusReport};
-use crate::daemons::{DaemonError, Session, of_kind};
+use crate::daemons::{DaemonError, Session, frr, of_kind};
 use crate::history::Pending;
 use crate::model::{DaemonKind, Domain, DomainName, Routing};
 use crate::policy::{self, Reason};
@@ -174,6 +174,7 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
         }
     };
     problems.extend(unwatched(domain, &sessions, Timestamp::now()));
+    problems.extend(held(domain, &sessions));
     let up = machine.interfaces_up(name).await.unwrap_or_else(|error| {
         problems.push(error.to_string());
         BTreeMap::new()
@@ -231,10 +232,7 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
 /// Neighbors with a session that BFD is to watch and does not. It takes up to three seconds to begin with it; where it fails
 /// later the session ends.
 fn unwatched(domain: &Domain, sessions: &[Session], now: Timestamp) -> Vec<String> {
-    let wanted = |session: &&Session| {
-        let neighbor = domain.neighbors.iter().find(|neighbor| neighbor.name.as_str() == session.name);
-        neighbor.is_some_and(|neighbor| neighbor.bfd) && session.bfd.as_deref() != Some("up")
-    };
+    let wanted = |session: &&Session| is_to_be_watched(domain, session) && session.bfd.as_deref() != Some("up");
     let begun = |session: &&Session| {
         let up_for = session.since.map(|since| now.duration_since(since));
         session.is_established() && up_for.is_none_or(|time| time > BFD_WITHIN)
@@ -244,6 +242,26 @@ fn unwatched(domain: &Domain, sessions: &[Session], now: Timestamp) -> Vec<Strin
         format!("BFD with {} is {seen}, so nothing notices at once when the way to it is cut", session.name)
     };
     sessions.iter().filter(wanted).filter(begun).map(words).collect()
+}
+
+fn is_to_be_watched(domain: &Domain, session: &Session) -> bool {
+    let neighbor = domain.neighbors.iter().find(|neighbor| neighbor.name.as_str() == session.name);
+    neighbor.is_some_and(|neighbor| neighbor.bfd)
+}
+
+/// Neighbors with whom FRR begins no session as long as BFD is down, for which it has no word of its own.
+fn held(domain: &Domain, sessions: &[Session]) -> Vec<String> {
+    let waits = |session: &&Session| {
+        domain.daemon == DaemonKind::Frr
+            && !session.is_established()
+            && session.bfd.as_deref() == Some("down")
+            && is_to_be_watched(domain, session)
+            && frr::dialect().bfd_first
+    };
+    let words = |session: &Session| {
+        format!("BFD with {} is down, and FRR 10.2 and 10.3 open no session without it", session.name)
+    };
+    sessions.iter().filter(waits).map(words).collect()
 }
 
 fn daemon_status(kind: DaemonKind, process: &ProcessReport, now: Instant) -> DaemonStatus {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::prepare::{Fault, PrepareError, Prepared, fault};
 use crate::daemons::{CheckError, DaemonError, of_kind};
-use crate::model::{DaemonName, DomainName, Origin, Program};
+use crate::model::{DaemonKind, DaemonName, DomainName, Origin, Program};
 use crate::render::UNPRIVILEGED_CHECK;
 use crate::sys::{self, Machine};
 
@@ -19,12 +19,19 @@ const FILTER_PIECES: usize = 3;
 const CHECKS_AT_ONCE: usize = 2;
 
 /// Has everything read by the parsers of those who will have to: each daemon's own for its configuration, `nft -c` for the
-/// packet filters. Answers with what could not be checked for want of privilege, in words.
+/// packet filters. Answers with what is to be noted, in words: what could not be checked for want of privilege, and that a daemon is
+/// of a version that was never tried.
 pub async fn validate(prepared: &Prepared) -> Result<Vec<String>, PrepareError> {
     let (filters, daemons) = tokio::join!(check_filters(prepared, |_| true), check_daemons(prepared, |_, _| false));
-    let (mut faults, unchecked) = filters;
+    let (mut faults, mut notes) = filters;
     faults.extend(daemons);
-    verdict(faults).map(|()| unchecked)
+    verdict(faults)?;
+    for daemon in [DaemonKind::Bird, DaemonKind::Frr].into_iter().filter_map(of_kind) {
+        if prepared.network.domains.iter().any(|domain| domain.daemon == daemon.kind()) {
+            notes.extend(daemon.remark().await);
+        }
+    }
+    Ok(notes)
 }
 
 /// The same for a machine that will carry it out: the filters of domains that are not there yet are rehearsed on it, and what a

@@ -359,7 +359,7 @@ mod tests {
                 .unwrap_or_else(|error| panic!("level {level}: {error}"));
         }
         remove(&gone).unwrap();
-        assert_eq!(list(directory.path()).unwrap(), std::slice::from_ref(&kept));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert_eq!(read(&kept.join("file")).unwrap().unwrap().0, "precious");
         remove(&gone).unwrap();
         remove(&kept.join("file")).unwrap();

@@ -136,16 +136,34 @@ impl Domain {
     }
 
     async fn start(&mut self, zebra: &str, bgpd: &str) {
-        std::fs::write(self.place.config(Program::Bgpd), bgpd).expect("the directory is ours");
-        std::fs::write(self.place.config(Program::Zebra), zebra).expect("the directory is ours");
+        // From 10.0 on mgmtd tells zebra what it is to do with routes.
+        let told = rdsup::daemons::frr::dialect().mgmtd;
+        let (own, by_mgmtd) = if told { ("", Some(zebra)) } else { (zebra, None) };
+        let texts = [(Program::Bgpd, Some(bgpd)), (Program::Zebra, Some(own)), (Program::Mgmtd, by_mgmtd)];
+        for (program, text) in texts {
+            let Some(text) = text else { continue };
+            std::fs::write(self.place.config(program), text).expect("the directory is ours");
+        }
         bgpd.clone_into(&mut self.loaded.lock().expect("nobody panicked"));
-        for program in DaemonKind::Frr.core() {
+        for program in told.then_some(&Program::Mgmtd).into_iter().chain(DaemonKind::Frr.core()) {
             let started = Frr.command(*program, &self.place, false).expect("frr is installed");
-            let mut command = self.inside(&started.program);
+            let mut command = if told { self.alone(&started.program) } else { self.inside(&started.program) };
             let child = command.args(&started.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
             self.daemons.push((program.as_str(), child.expect("nsenter is there")));
             eventually(program.as_str(), async || Frr.ready(*program, &self.place).await.is_ok()).await;
         }
+    }
+
+    /// Of the paths that are built into mgmtd each end has its own, as `Frr::view` gives them to a domain.
+    fn alone(&self, program: &Path) -> Command {
+        const VIEW: &str = r#"
+            mkdir -p /run/frr /etc/frr /var/lib/frr
+            mount --bind "$0/frr" /run/frr; mount -t tmpfs tmpfs /var/lib/frr; mount -t tmpfs tmpfs /etc/frr
+            cp "$0/mgmtd.conf" /etc/frr; chmod 755 /etc/frr; chown frr:frr /var/lib/frr
+            exec "$@""#;
+        let mut command = self.inside(Path::new("unshare"));
+        command.args(["-m", "sh", "-euc", VIEW]).arg(self.directory.path()).arg(program);
+        command
     }
 }
 

@@ -36,6 +36,10 @@ fn doctor_calls_an_frr_that_nobody_needs_optional_and_says_what_is_wrong_with_it
         assert_eq!((code, state.as_str()), (Some(0), "optional"), "{found}");
         assert!(found.contains(words) && found.contains("apt install"), "{found}");
     }
+    stand_in(&machine, "zebra version 9.1.2", "bgpd version 9.1.2");
+    let (_, state, found) = doctor(&machine);
+    assert_eq!(state, "ok", "{found}");
+    assert!(found.contains("FRR 9.1.2") && found.contains("never with 9.1.2"), "{found}");
     machine.sh("rm /srv/machine/frr/zebra");
     let (code, state, found) = doctor(&machine);
     assert_eq!((code, state.as_str()), (Some(0), "optional"), "{found}");

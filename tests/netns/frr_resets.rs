@@ -1,5 +1,7 @@
 //! What `plan` says of the sessions of FRR, and what becomes of them.
 
+use serde_json::Value;
+
 use crate::announced::{Change, Table, Then, settled, try_all};
 use crate::machine::Machine;
 use crate::resets::{FILE, HARMLESS, RESETTING};
@@ -78,6 +80,30 @@ fn what_plan_says_of_sessions_of_frr_is_what_happens_when_they_must_be_reset() {
     machine.configure(file.split("[[link]]\nbetween = [\"right\"").next().expect("it has that"));
     table.apply(&machine, "links and a domain away");
     table.conclude();
+}
+
+/// A role is told in the OPEN, so that one which the other end has not been told is none.
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_role_that_changes_is_agreed_on_after_one_reset() {
+    let file = frr(&EVERYWHERE);
+    let machine = Machine::running(&file);
+    settled(&machine);
+    let seen = || {
+        let all: Value = serde_json::from_str(&machine.rdsup("ctl left show bgp neighbors json").ok()).expect("JSON");
+        let core = all.as_object().and_then(|all| all.values().next()).expect("it has one neighbor");
+        let roles = ["localRole", "remoteRole"].map(|of| core[of].as_str().expect("a role").to_owned());
+        let told = core["neighborCapabilities"]["role"] == "advertisedAndReceived";
+        (roles.join(" "), told, core["connectionsDropped"].as_u64().expect("a number"))
+    };
+    let (.., dropped) = seen();
+    for (number, provider, roles) in [(1, "core", "customer provider"), (2, "left", "provider customer")] {
+        let link = "between = [\"left\", \"core\"]\n";
+        machine.configure(&file.replace(link, &format!("{link}provider = {provider:?}\n")));
+        machine.rdsup("apply").ok();
+        settled(&machine);
+        assert_eq!(seen(), (roles.to_owned(), true, dropped + number), "{provider}");
+    }
 }
 
 #[test]

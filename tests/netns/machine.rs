@@ -56,6 +56,15 @@ pub fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
 
+/// The first two numbers of the FRR that is installed.
+pub fn frr_version() -> [u32; 2] {
+    let said = Command::new("/usr/lib/frr/bgpd").arg("--version").output().expect("FRR is installed").stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let (_, version) = said.split_once("version ").expect("it says its version");
+    let mut numbers = version.split(|it: char| !it.is_ascii_digit()).map(|number| number.parse().expect("a number"));
+    std::array::from_fn(|_| numbers.next().expect("it has two numbers"))
+}
+
 impl Machine {
     /// A machine with nothing but `lo` and this configuration file.
     pub fn new(toml: &str) -> Self {

@@ -75,6 +75,30 @@ impl Machine {
     /// it is let in.
     pub fn tells(
         &self,
+        at: (&str, &str),
+        asn: u32,
+        way: (&str, &str),
+        able: &[&[u8]],
+        updates: &[Vec<u8>],
+    ) -> Background {
+        self.speaks("connects", at, asn, way, able, updates)
+    }
+
+    /// The same peer, which waits until somebody connects to it.
+    pub fn answers(
+        &self,
+        at: (&str, &str),
+        asn: u32,
+        way: (&str, &str),
+        able: &[&[u8]],
+        updates: &[Vec<u8>],
+    ) -> Background {
+        self.speaks("waits", at, asn, way, able, updates)
+    }
+
+    fn speaks(
+        &self,
+        how: &str,
         (namespace, interface): (&str, &str),
         asn: u32,
         (from, to): (&str, &str),
@@ -83,7 +107,7 @@ impl Machine {
     ) -> Background {
         const SPEAKER: &str = r#"
             use Socket qw(:all);
-            my ($interface, $from, $to, $open, $updates) = @ARGV;
+            my ($how, $interface, $from, $to, $open, $updates) = @ARGV;
             my $six = $from =~ /:/;
             my $family = $six ? AF_INET6 : AF_INET;
             my $at = sub {
@@ -93,27 +117,40 @@ impl Machine {
                 return pack_sockaddr_in6($port, inet_pton(AF_INET6, $address), $address =~ /^fe80/ ? $index : 0);
             };
             my $keepalive = (chr(255) x 16) . pack("nC", 19, 4);
-            while (1) {
+            my $socket = sub {
                 socket(my $s, $family, SOCK_STREAM, 0) or die "socket: $!";
                 setsockopt($s, $six ? 41 : 0, $six ? 16 : 2, 255) or die "hop limit: $!";
                 setsockopt($s, SOL_SOCKET, SO_REUSEADDR, 1) or die "address: $!";
-                bind($s, $at->(0, $from)) or die "bind: $!";
-                if (connect($s, $at->(179, $to))) {
-                    syswrite($s, pack("H*", $open));
-                    my ($all, $told, $got) = ("", 0);
-                    while (sysread($s, $got, 4096)) {
-                        $all .= $got;
-                        syswrite($s, $keepalive);
-                        # The other has taken the OPEN.
-                        if (not $told and index($all, $keepalive) >= 0) {
-                            syswrite($s, pack("H*", $updates));
-                            $told = 1;
-                        }
+                bind($s, $at->($_[0], $from)) or die "bind: $!";
+                return $s;
+            };
+            my $speak = sub {
+                my ($s) = @_;
+                syswrite($s, pack("H*", $open));
+                my ($all, $told, $got) = ("", 0);
+                while (sysread($s, $got, 4096)) {
+                    $all .= $got;
+                    syswrite($s, $keepalive);
+                    # The other has taken the OPEN.
+                    if (not $told and index($all, $keepalive) >= 0) {
+                        syswrite($s, pack("H*", $updates));
+                        $told = 1;
                     }
                 }
+            };
+            if ($how eq "waits") {
+                my $door = $socket->(179);
+                listen($door, 5) or die "listen: $!";
+                while (accept(my $s, $door)) { $speak->($s); }
+            }
+            while (1) {
+                my $s = $socket->(0);
+                $speak->($s) if connect($s, $at->(179, $to));
                 select(undef, undef, undef, 0.2);
             }"#;
         let (open, updates) = (hex(&open(asn, able)), hex(&updates.concat()));
-        self.spawn(&["ip", "netns", "exec", namespace, "perl", "-we", SPEAKER, interface, from, to, &open, &updates])
+        self.spawn(&[
+            "ip", "netns", "exec", namespace, "perl", "-we", SPEAKER, how, interface, from, to, &open, &updates,
+        ])
     }
 }

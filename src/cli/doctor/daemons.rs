@@ -70,7 +70,8 @@ async fn frr(needs: Needs) -> Vec<Check> {
     };
     let vtysh = frr::vtysh();
     let cannot = FRR_CANNOT.iter().chain(vtysh.is_err().then_some(&FRR_CANNOT_BE_TYPED_TO));
-    let found = format!("FRR {}, {}", installation.version, installation.home.display());
+    let remark = installation.remark().map(|words| format!("; {words}")).unwrap_or_default();
+    let found = format!("FRR {}, {}{remark}", installation.version, installation.home.display());
     vec![
         Check::ok("frr", found).cannot(cannot),
         frr_user().unless_needed(needs.frr),

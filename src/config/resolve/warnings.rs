@@ -61,7 +61,9 @@ fn too_long_for_frr(domains: &Domains<'_>, links: &[KnownLink<'_>], report: &mut
     }
 }
 
-/// bgpd asks for the way to a link-local address without saying on which interface, and so never connects to it.
+/// The bgpd of FRR 8.4 asks for the way to a link-local address without saying on which interface, and so never connects to it. That
+/// of 10.3 does, and of a session that the neighbor opened it takes no route: it asks for the next hop with the interface of the
+/// session, which zebra's answer leaves out (mended in 10.2.6, 10.4.4 and 10.5.4, and not for 10.3).
 fn frr_waits_for_the_neighbor(domains: &Domains<'_>, report: &mut Report<'_>) {
     for known in domains.known.iter().filter(|known| known.domain.daemon == DaemonKind::Frr) {
         for raw in &known.raw.neighbor {
@@ -70,9 +72,12 @@ fn frr_waits_for_the_neighbor(domains: &Domains<'_>, report: &mut Report<'_>) {
                 report
                     .warning(
                         &raw.address.span,
-                        format!("FRR does not connect to {}, a link-local address: it waits for {:?} to do so", raw.address.value, raw.name.value),
+                        format!(
+                            "{} is a link-local address: FRR 8.4 waits for {:?} to connect, and FRR 10.3 takes its routes only if it does not",
+                            raw.address.value, raw.name.value
+                        ),
                     )
-                    .hint("BIRD at the neighbor connects, FRR waits as well: use other addresses there, or daemon = \"bird\" here");
+                    .hint("BIRD at the neighbor connects, unless it has `passive on`: use other addresses there, or daemon = \"bird\" here");
             }
         }
     }

@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::frr::{Configuration, Line, declares, is_transactional, negated, neighbor_of, opens, setting};
+use crate::plan::opened_anew_by_frr;
 
 /// The part in which caches stand.
 const RPKI: &str = "rpki";
@@ -56,6 +57,9 @@ pub struct Change {
     pub sweep: Vec<String>,
     /// Neighbors whose filter of what they send changes, and how what they have sent is judged by the new one.
     pub judged_anew: BTreeMap<String, Judged>,
+    /// Neighbors of which a line changes that counts only from the next session on, so that this one must end. FRR mostly ends it
+    /// itself, each version for other lines: 8.4 for a role, 10.3 does not.
+    pub opened_anew: BTreeSet<String>,
     /// `ip protocol bgp` or `ipv6 protocol bgp`, of which zebra had another policy, and the new line if there is one: it must
     /// write the routes as if they were new.
     pub written_anew: Vec<(String, Option<String>)>,
@@ -64,6 +68,7 @@ pub struct Change {
 impl Change {
     /// The way from `old`, which bgpd has read, to `new`.
     pub fn between(old: &str, new: &str) -> Self {
+        let opened = opened_anew_by_frr(old, new);
         let (old, new) = (Configuration::read(old), Configuration::read(new));
         let mut change = Self::default();
         change.objects(&old, &new);
@@ -71,6 +76,7 @@ impl Change {
         ranked.sort_by_key(|(rank, _)| *rank);
         change.switch = ranked.into_iter().map(|(_, step)| step).collect();
         change.written_anew = written_anew(&old, &new);
+        change.opened_anew = opened;
         change
     }
 

@@ -33,8 +33,10 @@ const DIRECTORIES: [&str; 7] = [
 ];
 /// The oldest FRR whose commands have all that is generated.
 const AT_LEAST: [u32; 3] = [8, 4, 0];
-/// The first version that reads what is generated in another way.
-const BELOW: [u32; 3] = [9, 0, 0];
+/// The first version of which nothing is known.
+const BELOW: [u32; 3] = [11, 0, 0];
+/// The releases with which all that is generated and all that is done was tried.
+const TRIED: [[u32; 2]; 2] = [[8, 4], [10, 3]];
 /// Whom the daemons become.
 pub const USER: &str = "frr";
 /// The groups that they are in, which they insist on: their own, and that of their sockets.
@@ -82,9 +84,8 @@ pub enum Unusable {
         /// Its version.
         found: String,
     },
-    /// What these are given is there (`render::frr::Dialect`), and with 10.3 they accept and announce the same. Not all is as it
-    /// must be yet when a program is lost or what is accepted becomes less.
-    #[error("{} is FRR {found}, and from {}.{} on FRR takes a configuration in another way, which rdsup does not know yet", program.display(), BELOW[0], BELOW[1])]
+    /// From one release to the next it may read the same lines in another way.
+    #[error("{} is FRR {found}, and rdsup knows no FRR from {}.{} on", program.display(), BELOW[0], BELOW[1])]
     TooNew {
         /// The program.
         program: PathBuf,
@@ -137,7 +138,7 @@ impl Unusable {
             Self::Missing => "apt install frr, or set daemon = \"bird\" in the domain",
             Self::Foreign { .. } => "remove that program, or apt install frr",
             Self::TooOld { .. } => "apt install frr from a newer release, or set daemon = \"bird\" in the domain",
-            Self::TooNew { .. } => "install FRR 8.4 or 8.5, or set daemon = \"bird\" in the domain",
+            Self::TooNew { .. } => "install FRR 8.4 or 10.3, or set daemon = \"bird\" in the domain",
             Self::Incomplete { .. } | Self::TwoVersions { .. } | Self::NoBfdd(_) | Self::NoMgmtd(_) | Self::NoVtysh => {
                 "apt install --reinstall frr"
             }
@@ -225,6 +226,15 @@ impl Installation {
     /// How it reads what is rendered.
     pub fn dialect(&self) -> Dialect {
         said::version(&self.version).map(|(_, numbers)| Dialect::of(numbers)).unwrap_or_default()
+    }
+
+    /// What is to be known of it: that it is of a release with which nothing was tried.
+    pub fn remark(&self) -> Option<String> {
+        let (_, [major, minor, _]) = said::version(&self.version)?;
+        let tried = TRIED.map(|[major, minor]| format!("{major}.{minor}")).join(" and ");
+        let version = &self.version;
+        (!TRIED.contains(&[major, minor]))
+            .then(|| format!("rdsup was tried with FRR {tried}, and never with {version}"))
     }
 
     /// Whether bgpd can ask RPKI caches, which takes a module that may be in a package of its own.
@@ -348,8 +358,8 @@ mod tests {
     fn what_is_too_old_too_new_or_not_frr_is_told_with_what_it_says() {
         let said = |answer: &str| judged(answer).expect_err("it cannot be used").to_string();
         assert_eq!(
-            said("bgpd version 10.3\nCopyright\n"),
-            "/usr/lib/frr/bgpd is FRR 10.3, and from 9.0 on FRR takes a configuration in another way, which rdsup does not know yet"
+            said("bgpd version 11.0\nCopyright\n"),
+            "/usr/lib/frr/bgpd is FRR 11.0, and rdsup knows no FRR from 11.0 on"
         );
         assert_eq!(
             said("bgpd version 8.3.1\n"),
@@ -361,6 +371,18 @@ mod tests {
         );
         assert_eq!(said(""), "/usr/lib/frr/bgpd is not FRR's: it says \"\"");
         assert_eq!(said("zebra version 8.4.4\n"), "/usr/lib/frr/bgpd is not FRR's: it says \"zebra version 8.4.4\"");
+    }
+
+    #[test]
+    fn of_a_release_that_was_not_tried_it_is_said_so() {
+        let remark = |version: &str| Installation { home: PathBuf::new(), version: version.to_owned() }.remark();
+        for tried in ["8.4", "8.4.4", "10.3", "10.3.1"] {
+            assert_eq!(remark(tried), None, "{tried}");
+        }
+        for other in ["8.5.4", "9.1", "10.0.2", "10.4.1", "10.30"] {
+            let said = format!("rdsup was tried with FRR 8.4 and 10.3, and never with {other}");
+            assert_eq!(remark(other), Some(said));
+        }
     }
 
     #[test]

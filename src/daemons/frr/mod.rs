@@ -107,6 +107,10 @@ impl RoutingDaemon for Frr {
         async { Ok(installation::find().await?.version) }.boxed()
     }
 
+    fn remark(&self) -> BoxFuture<'_, Option<String>> {
+        async { installation::find().await.ok()?.remark() }.boxed()
+    }
+
     fn check<'a>(&'a self, program: Program, text: &'a str) -> BoxFuture<'a, Result<(), DaemonError>> {
         async move { check::check(&installation::usable().await?, program, text).await }.boxed()
     }

@@ -4,6 +4,7 @@
 //! has read. That is remembered by whoever started it, because the answer to `show running-config` is another one: FRR leaves
 //! out what it takes for a default and puts in order what is not.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -25,6 +26,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_millis(1200);
 /// there are only lists and route maps in one.
 const OPEN: &str = "XFRR_start_configuration";
 const CLOSE: &str = "XFRR_end_configuration";
+const SESSIONS: &str = "show bgp neighbors json";
+
+/// The sessions that are up, with how many there were of that neighbor so far.
+type Established = BTreeMap<String, u64>;
 
 pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>) -> Result<(), DaemonError> {
     let path = place.config(program);
@@ -41,12 +46,31 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
     }
     let sockets = Sockets::beside(&place.socket);
     let mut daemon = Configuring::begin(&sockets, program).await?;
+    let established = if change.opened_anew.is_empty() { Established::new() } else { daemon.established().await? };
     daemon.apply(&change).await?;
     for (policy, line) in &change.written_anew {
         daemon.write_anew(policy, line.as_deref()).await?;
     }
     let mut daemon = daemon.end().await?;
-    if program == Program::Bgpd { judge_anew(&mut daemon, &change).await } else { Ok(()) }
+    if program != Program::Bgpd {
+        return Ok(());
+    }
+    open_anew(&mut daemon, &change, &established).await?;
+    judge_anew(&mut daemon, &change).await
+}
+
+/// Ends the sessions that another line counts for only from the next one on, unless bgpd has done so itself.
+async fn open_anew(bgpd: &mut Client, change: &Change, before: &Established) -> Result<(), DaemonError> {
+    if change.opened_anew.is_empty() {
+        return Ok(());
+    }
+    let reply = bgpd.ask(SESSIONS).await?;
+    for (neighbor, count) in show::established(&reply.text) {
+        if change.opened_anew.contains(&neighbor) && before.get(&neighbor) == Some(&count) {
+            bgpd.ask(&format!("clear bgp {neighbor}")).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whoever cannot be asked to send its routes again (RFC 2918) must begin again, or what the old filter let in would stay. FRR
@@ -55,7 +79,7 @@ async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonErro
     if change.judged_anew.is_empty() {
         return Ok(());
     }
-    let reply = bgpd.ask("show bgp neighbors json").await?;
+    let reply = bgpd.ask(SESSIONS).await?;
     let sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
     let mut stale = Vec::new();
     for session in &sessions {
@@ -188,6 +212,10 @@ impl Configuring {
             }
             (done, _) => done,
         }
+    }
+
+    async fn established(&mut self) -> Result<Established, DaemonError> {
+        Ok(show::established(&self.daemon.ask(&format!("do {SESSIONS}")).await?.text))
     }
 
     /// Whether the daemon runs a line. What is removed may be gone already, where a change was cut short and is begun again, and FRR

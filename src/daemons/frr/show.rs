@@ -1,5 +1,6 @@
 //! `show bgp neighbors json` as sessions. Recorded answers are in `tests/cases/frr`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -142,6 +143,15 @@ pub(super) fn keeping_refused(text: &str) -> Vec<(String, Family)> {
             families.map(|family| (key.clone(), family)).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Of an answer to `show bgp neighbors json`, the sessions that are Established, by FRR's name, each with how many that neighbor
+/// had so far: of two answers with the same number it is one session.
+pub(super) fn established(text: &str) -> BTreeMap<String, u64> {
+    let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let is_up = |it: &Value| it.get("bgpState").and_then(Value::as_str) == Some("Established");
+    let up = all.into_iter().filter(|(_, it)| is_up(it));
+    up.filter_map(|(key, it)| Some((key, it.get("connectionsEstablished")?.as_u64()?))).collect()
 }
 
 /// How many routes are refused of those that an answer to `… neighbors NAME prefix-counts json` speaks of; `None` if it is none.

@@ -122,6 +122,12 @@ pub fn judged_anew_by_bird(old: Option<&str>, new: &str) -> Option<BTreeMap<Stri
     bird::judged_anew(old, new)
 }
 
+/// The sessions of FRR that begin anew for sure when it is told `new` instead of `old`, by its own names of them, and that have the same
+/// neighbor afterwards.
+pub fn opened_anew_by_frr(old: &str, new: &str) -> BTreeSet<String> {
+    frr::opened_anew(old, new)
+}
+
 /// Domains whose daemons know what decides about their sessions: they read another configuration, or an address of theirs goes.
 pub fn asked_for_resets(plan: &Plan) -> BTreeSet<&DomainName> {
     let decides = |action: &Action| matches!(action, Action::ReloadDaemon { .. } | Action::RemoveAddress { .. });

@@ -16,6 +16,8 @@ pub struct Dialect {
     pub nameless: bool,
     /// bfdd has no socket of its own by which others could control it, and no option that says where that is.
     pub no_bfdctl: bool,
+    /// A session that BFD is to watch is opened only while BFD is up (`peer_active()`; from 10.4 on only with `bfd strict`).
+    pub bfd_first: bool,
 }
 
 impl Dialect {
@@ -27,6 +29,7 @@ impl Dialect {
             cache_transport: version >= [10, 1, 0],
             nameless: version >= [10, 5, 0],
             no_bfdctl: version >= [10, 2, 0],
+            bfd_first: ([10, 2, 0]..[10, 4, 0]).contains(&version),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Case;
 use crate::machine::SOON;
 use crate::packet::{ACK, Carries, PSH, Packet, RST, SYN};
-use crate::setup::{Edit, Failure, Outcome, Setup, Way};
+use crate::setup::{Edit, Failure, Outcome, Setup, Way, until};
 use crate::wire::{Answer, Batch, Place, Request, Seen, hex};
 use crate::worlds::{EDGE, EDGE_FRR};
 
@@ -462,12 +462,14 @@ fn own_advertisement(setup: &Setup) -> Outcome {
     let zebra = ["030440c0".to_owned(), format!("0101{}", hex(&setup.mac("edge", "up0")))];
     let [first, last] = zebra.map(|option| format!("40000000{}{option}", "00".repeat(8)));
     let needles = vec![first, last, "4000070800000000".to_owned() + &hex(&7777_u32.to_be_bytes())];
-    // zebra begins anew whenever bgpd asks it to, within a second.
+    // zebra begins anew whenever bgpd asks it to, within a second. The neighbor speaks no BFD, and without that FRR 10.3 opens no session
+    // anew.
     let bgpd =
         "vtysh --vty_socket /run/rdsup/edge/frr --config_dir /run/rdsup/edge -c 'configure terminal' -c 'router bgp'";
     let capability = "neighbor 2001:db8:ffff::1 capability extended-nexthop";
     let script = format!(
-        "for round in 1 2; do
+        "{bgpd} -c 'no neighbor 2001:db8:ffff::1 bfd'
+         for round in 1 2; do
             {bgpd} -c 'no {capability}' -c '{capability}'; sleep 1.2; ip netns exec edge perl -e \"$0\"
          done"
     );
@@ -476,6 +478,11 @@ fn own_advertisement(setup: &Setup) -> Outcome {
     let Answer::Seen { found, .. } = setup.ask(&Request::Batch(batch)) else { panic!("another answer") };
     asks.finish(SOON);
     setup.note(1, 0, 1);
+    // Another capability ends the session, and whoever comes next needs its routes.
+    until(SOON, "the session is back", || {
+        setup.machine.sh("ip -n edge -6 route show default").contains("2001:db8:ffff::1")
+    })?;
+    setup.machine.sh(&format!("{bgpd} -c 'neighbor 2001:db8:ffff::1 bfd profile rdsup'"));
     let arrived = |which: usize| found.iter().any(|(at, namespace, _)| *at == which && namespace == "isp");
     if arrived(0) || arrived(1) {
         return Err(Failure::Leak(format!("zebra has announced a router: {found:?}")));

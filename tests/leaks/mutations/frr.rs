@@ -95,7 +95,9 @@ pub const MUTATIONS: &[Mutation] = &[
         &["routes: a third domain's over a link"],
         STEPS,
         MATCHES,
-        without!(r#"(and (eq why "Where it came from and where it may go") (eq number 1))"#),
+        without!(
+            r#"(and (eq why "Where it came from and where it may go") (or (and @root.mark (eq number 3)) (and (not @root.mark) (eq number 1))))"#
+        ),
     ),
     frr(
         "frr: no transit, and nothing from outside to outside",
@@ -106,14 +108,18 @@ pub const MUTATIONS: &[Mutation] = &[
         ],
         STEPS,
         MATCHES,
-        without!(r#"(and (eq why "Where it came from and where it may go") (eq number 1))"#),
+        without!(
+            r#"(and (eq why "Where it came from and where it may go") (or (and @root.mark (eq number 3)) (and (not @root.mark) (eq number 1))))"#
+        ),
     ),
     frr(
         "frr: what is shown stays on its link",
         &["routes: shown to another domain only"],
         STEPS,
         MATCHES,
-        without!(r#"(and (eq why "Where it came from and where it may go") (eq number 3))"#),
+        without!(
+            r#"(and (eq why "Where it came from and where it may go") (or (and @root.mark (eq number 5)) (and (not @root.mark) (eq number 3))))"#
+        ),
     ),
     frr(
         "frr: labels of what is learned",
@@ -134,14 +140,16 @@ pub const MUTATIONS: &[Mutation] = &[
         &["routes: another first AS, from a linked domain"],
         FRR_LINK,
         " neighbor {{address}} enforce-first-as\n",
-        "",
+        // FRR 10 does so by itself.
+        " no neighbor {{address}} enforce-first-as\n",
     ),
     frr(
         "frr: first AS, neighbors",
         &["routes: another first AS, from a neighbor"],
         FRR_NEIGHBOR,
         " neighbor {{address}} enforce-first-as\n",
-        "",
+        // FRR 10 does so by itself.
+        " no neighbor {{address}} enforce-first-as\n",
     ),
     frr(
         "frr: hop limit, neighbors",

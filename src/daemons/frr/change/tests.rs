@@ -95,6 +95,23 @@ fn what_is_kept_is_judged_by_bgpd_and_who_is_kept_from_now_on_begins_again() {
 }
 
 #[test]
+fn whose_line_counts_from_the_next_session_on_begins_again_and_whose_neighbor_is_gone_does_not() {
+    let line = " neighbor fe80::2 local-role provider strict-mode\n";
+    let end = " neighbor fe80::4 remote-as";
+    let with = OLD.replacen(end, &format!("{line}{end}"), 1);
+    assert_ne!(with, OLD);
+    let opened = |old: &str, new: &str| Change::between(old, new).opened_anew.into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(opened(OLD, &with), "fe80::2");
+    assert_eq!(opened(&with, OLD), "fe80::2");
+    assert_eq!(opened(&with, &with.replace("local-role provider", "local-role customer")), "fe80::2");
+    assert_eq!(opened(OLD, &with.replace("local-role provider strict-mode", "local-as 65007")), "fe80::2");
+    assert_eq!(opened(&with, &with.replace("65001", "65009")), "");
+    assert_eq!(opened(OLD, &OLD.replace("in-1 in", "in-2 in").replace("timers 30 90", "timers 10 30")), "");
+    let without: Vec<_> = OLD.lines().filter(|line| !line.contains("fe80::2")).collect();
+    assert_eq!(opened(&with, &without.join("\n")), "");
+}
+
+#[test]
 fn a_new_neighbor_carries_a_family_only_once_it_has_its_filters() {
     let (without, _) = OLD.split_once(" neighbor fe80::4 remote-as").expect("it is there");
     let old = without.to_owned()

@@ -59,6 +59,16 @@ pub(super) fn changes<'n>(
     changes
 }
 
+/// The sessions that begin anew for sure, whatever the neighbor can do, apart from those that are removed or made anew.
+pub(super) fn opened_anew(old: &str, new: &str) -> BTreeSet<String> {
+    if own_asn(&Configuration::read(old)) != own_asn(&Configuration::read(new)) {
+        return BTreeSet::new();
+    }
+    let changes = changes(old, new, |_| None, |_| true).into_iter();
+    let is_anew = |reason: &Reason| reason.certain && reason.about != About::Removed;
+    changes.filter(|(_, reasons)| reasons.iter().any(is_anew)).map(|(session, _)| session.protocol).collect()
+}
+
 fn configured(name: &str, lines: &[&Line]) -> Configured {
     let value = |option: &str| {
         let start = format!("neighbor {name} {option} ");

@@ -1,4 +1,6 @@
 //! What FRR 8.4.4 does to a session that is up when a line changes. Each was typed, and taken back, while the other end looked.
+//! What 10.3 does not do of that rdsup does, see `daemons::frr`; whether there is a graceful restart at all counts with 8.4 from the
+//! next session on, and resets the session with 10.3, so it is left out.
 
 /// What a change of a line does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +54,6 @@ pub(super) fn of_neighbor(option: &str) -> Effect {
         | "solo"
         | "sender-as-path-loop-detection"
         | "dont-capability-negotiate"
-        | "graceful-restart"
-        | "graceful-restart-helper"
-        | "graceful-restart-disable"
         | "maximum-prefix-out"
         | "next-hop-self"
         | "send-community"
@@ -83,7 +82,6 @@ pub(super) fn of_router(setting: &str) -> Effect {
         | "bgp network import-check"
         | "bgp suppress-duplicates"
         | "bgp minimum-holdtime"
-        | "bgp graceful-restart"
         | "bgp graceful-restart restart-time"
         | "bgp graceful-restart stalepath-time"
         | "bgp graceful-restart preserve-fw-state"
