@@ -223,6 +223,12 @@ pub trait RoutingDaemon: Send + Sync {
     /// stay until the neighbors have said everything again.
     fn accepts_the_same(&self, old: &str, new: &str) -> bool;
 
+    /// The protocols (`rtm_protocol`) of the routes that a program of it leaves in the kernel when it is killed, and that must be
+    /// gone before the next one begins which is not to keep them. None where that one removes them by itself.
+    fn leaves(&self, _: Program) -> &'static [u8] {
+        &[]
+    }
+
     /// A directory that its programs write to for themselves alone, so that each gets an empty one.
     fn scratch(&self) -> Option<&'static Path> {
         None

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::SysError;
 use super::cgroup::Delegated;
 use super::files::Owners;
-use super::netlink::Connection;
+use super::netlink::{Connection, route};
 use super::netns::Namespace;
 use super::process::{Process, boot_id};
 use crate::model::{DaemonName, DomainName};
@@ -138,6 +138,16 @@ impl Machine {
         let opened = Arc::new(opened);
         self.held().connections.insert(domain.clone(), Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// Removes what a routing daemon that is no more has written to the kernel in a domain, by the protocols of its routes.
+    pub async fn clear_routes(&self, domain: &DomainName, protocols: &[u8]) -> Result<(), SysError> {
+        for protocol in protocols {
+            let connection = self.connection(domain).await?;
+            let cleared = route::clear(&connection, *protocol).await;
+            cleared.map_err(|error| SysError::netlink(format!("remove old routes from {domain}"), error))?;
+        }
+        Ok(())
     }
 
     /// Gives back the memory that observing and executing took: connections (64 KiB each) are closed, and what was freed

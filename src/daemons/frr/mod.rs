@@ -67,6 +67,14 @@ impl RoutingDaemon for Frr {
         change::accepts_the_same(old, new)
     }
 
+    /// A zebra without `-K` means to remove all that it finds at once, and from 10.0 on does that before it has looked at what it
+    /// found (`rib_sweep_route()`, `process_subq_early_route()`), with 8.4 it may where that is much. Then it keeps it for ever.
+    fn leaves(&self, program: Program) -> &'static [u8] {
+        /// `RTPROT_BGP`
+        const BGP: u8 = 186;
+        if program == Program::Zebra { &[BGP] } else { &[] }
+    }
+
     fn scratch(&self) -> Option<&'static Path> {
         Some(Path::new(SCRATCH))
     }

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::launch::{launch, may_keep};
+use super::launch::{Launched, launch, may_keep};
 use super::output::{Listener, Output};
 use super::tell::tell;
 use super::{Happening, Processes, What};
 use crate::daemons::{LAST_LINES, Place, RoutingDaemon, line};
 use crate::model::{DaemonName, Program};
+use crate::plan::Layout;
 use crate::supervise::{Action, ExitReason, StopSignal};
+use crate::sys::Machine;
 use crate::sys::logfile::{LogMark, tail};
 use crate::sys::process::{self, ExitStatus, Process, Signal};
 
@@ -78,12 +80,8 @@ impl Processes {
             };
             // One that does not come up is lost by itself, and this one tried again.
             let _ = tokio::time::timeout(FIRST_WITHIN, first).await;
-            let launching = name.clone();
-            let launched = tokio::task::spawn_blocking(move || {
-                let keeps = recovering && may_keep(daemon, &place, decides.program, left.as_deref());
-                launch(&machine, &layout, &launching, daemon, &place, output, keeps)
-            });
-            let result = launched.await.unwrap_or_else(|failed| Err(failed.to_string()));
+            let result =
+                begin(&machine, layout, &name, daemon, place, output, recovering.then_some((decides, left))).await;
             // Nobody listens only when the supervisor is leaving; then the daemon stays for the next one to adopt.
             let _ = sender.send(Happening { name, what: What::Spawned(result) });
         });
@@ -158,6 +156,32 @@ impl Processes {
             tracing::warn!(domain = %name.domain, "cannot note what the daemon has read: {error}");
         }
     }
+}
+
+/// Starts a program. `left` is what the program that decides what the kernel may hold had read before, where this one may keep that.
+async fn begin(
+    machine: &Arc<Machine>,
+    layout: Layout,
+    name: &DaemonName,
+    daemon: &'static dyn RoutingDaemon,
+    place: Place,
+    output: process::Output,
+    left: Option<(DaemonName, Option<String>)>,
+) -> Result<Launched, String> {
+    let keeping = place.clone();
+    let keeps = blocking(move || {
+        left.is_some_and(|(decides, left)| may_keep(daemon, &keeping, decides.program, left.as_deref()))
+    });
+    let keeps = keeps.await?;
+    if !keeps {
+        machine.clear_routes(&name.domain, daemon.leaves(name.program)).await.map_err(|error| error.to_string())?;
+    }
+    let (machine, name) = (machine.clone(), name.clone());
+    blocking(move || launch(&machine, &layout, &name, daemon, &place, output, keeps)).await?
+}
+
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(f).await.map_err(|failed| failed.to_string())
 }
 
 async fn until_ready(daemon: &dyn RoutingDaemon, program: Program, place: &Place) {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -70,6 +70,43 @@ pub async fn add(connection: &Connection, route: &RouteSpec, index: Option<u32>)
 /// Removes a route; `ESRCH` if it is not there.
 pub async fn delete(connection: &Connection, route: &RouteSpec, index: Option<u32>) -> Result<(), NetlinkError> {
     connection.change(RouteNetlinkMessage::DelRoute(message(route, index)?), 0).await
+}
+
+/// Removes every route of one protocol, in whatever table and whatever it leads to.
+pub async fn clear(connection: &Connection, protocol: u8) -> Result<(), NetlinkError> {
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family;
+        message.header.protocol = RouteProtocol::from(protocol);
+        let found = match connection.dump(RouteNetlinkMessage::GetRoute(message)).await {
+            Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) => {
+                continue;
+            }
+            other => other?,
+        };
+        for answer in found {
+            let RouteNetlinkMessage::NewRoute(mut route) = answer else { continue };
+            if u8::from(route.header.protocol) != protocol {
+                continue;
+            }
+            // Without next hops it means all of them.
+            route.attributes.retain(|attribute| {
+                matches!(
+                    attribute,
+                    RouteAttribute::Destination(_)
+                        | RouteAttribute::Source(_)
+                        | RouteAttribute::Priority(_)
+                        | RouteAttribute::Table(_)
+                )
+            });
+            route.header.flags = RouteFlags::empty();
+            match connection.change(RouteNetlinkMessage::DelRoute(route), 0).await {
+                Err(error) if error.errno() != Some(libc::ESRCH) => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The metric as [`RouteSpec`] has it: none where the kernel filled in its own.
