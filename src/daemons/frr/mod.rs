@@ -271,9 +271,8 @@ async fn counted_sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Sessio
         bgpd.enable().await?;
     }
     for (key, family) in keeping {
-        let reply =
-            bgpd.ask(&format!("show bgp {} unicast neighbors {key} prefix-counts json", family.as_str())).await?;
-        show::note_filtered(&mut sessions, &key, family, show::filtered(&reply.text));
+        let reply = prefix_counts(bgpd, &key, family).await?;
+        show::note_filtered(&mut sessions, &key, family, show::filtered(&reply));
     }
     Ok(sessions)
 }
@@ -290,12 +289,35 @@ async fn answered_sessions(bgpd: &mut Client, peers: &Peers) -> Result<(Vec<Sess
         // Whether bgpd answered before or after a second was over cannot be told.
         let asked = std::mem::replace(&mut now, second_in_progress());
         if asked == now {
-            return match show::sessions(&reply.text, peers, now) {
-                Some(sessions) => Ok((sessions, reply.text)),
-                None => Err(DaemonError::Refused(reply.words())),
+            let Some(mut sessions) = show::sessions(&reply.text, peers, now) else {
+                return Err(DaemonError::Refused(reply.words()));
             };
+            note_stale(bgpd, &mut sessions, &reply.text).await?;
+            return Ok((sessions, reply.text));
         }
     }
+}
+
+/// Notes of which sessions bgpd keeps stale routes without a timer. It has to walk its table for that, which it is asked to only
+/// where a neighbor is back and has not said yet that it has said everything.
+async fn note_stale(bgpd: &mut Client, sessions: &mut [Session], answer: &str) -> Result<(), DaemonError> {
+    let suspects = show::may_be_stale(answer);
+    if !suspects.is_empty() {
+        bgpd.enable().await?;
+    }
+    for (key, family) in suspects {
+        let reply = prefix_counts(bgpd, &key, family).await?;
+        let stale = show::stale(&reply) > 0;
+        for session in sessions.iter_mut().filter(|session| session.protocol == key) {
+            session.stale |= stale;
+        }
+    }
+    Ok(())
+}
+
+async fn prefix_counts(bgpd: &mut Client, key: &str, family: Family) -> Result<String, DaemonError> {
+    let command = format!("show bgp {} unicast neighbors {key} prefix-counts json", family.as_str());
+    Ok(bgpd.ask(&command).await?.text)
 }
 
 async fn bgp(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Result<Vec<Route>, DaemonError> {

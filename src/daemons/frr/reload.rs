@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::super::{DaemonError, Place};
 use super::change::{Change, Command, Judged};
+use super::note_stale;
 use super::programs::Sockets;
 use super::show;
 use super::vty::Client;
@@ -56,7 +57,8 @@ async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonErro
         return Ok(());
     }
     let reply = bgpd.ask("show bgp neighbors json").await?;
-    let sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
+    let mut sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
+    note_stale(bgpd, &mut sessions, &reply.text).await?;
     let mut stale = Vec::new();
     for session in &sessions {
         if session.stale && change.judged_anew.contains_key(&session.protocol) {

@@ -144,6 +144,40 @@ pub(super) fn keeping_refused(text: &str) -> Vec<(String, Family)> {
         .collect()
 }
 
+/// Of the same answer, the sessions of which stale routes may be kept although no timer runs, by FRR's name, each for its family.
+///
+/// From 10.0 on the timers are lost with the connection that was there before, where the neighbor is the one that connects
+/// (`peer_xfer_conn()`; not in 10.6), and what is stale stays until the neighbor says that it has said everything.
+pub(super) fn may_be_stale(text: &str) -> Vec<(String, Family)> {
+    let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let returned = |it: &Value| {
+        let capability =
+            it.get("neighborCapabilities").and_then(|all| all.get("gracefulRestart")).and_then(Value::as_str);
+        it.get("bgpState").and_then(Value::as_str) == Some("Established")
+            && it.get("connectionsDropped").and_then(Value::as_u64).is_some_and(|dropped| dropped > 0)
+            && capability.is_some_and(|word| word.to_lowercase().contains("received"))
+            && it.as_object().is_some_and(|it| !is_stale(it))
+    };
+    let awaited = |it: &Value, family: Family| {
+        let told =
+            it.get("gracefulRestartInfo").and_then(|info| info.get("endOfRibRecv")?.get(word(family))?.as_bool());
+        it.get("addressFamilyInfo").is_some_and(|info| info.get(word(family)).is_some()) && told != Some(true)
+    };
+    all.iter()
+        .filter(|(_, it)| returned(it))
+        .flat_map(|(key, it)| {
+            let families = Family::ALL.into_iter().filter(|family| awaited(it, *family));
+            families.map(|family| (key.clone(), family)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// How many stale routes there are of those that an answer to `… neighbors NAME prefix-counts json` speaks of.
+pub(super) fn stale(text: &str) -> u64 {
+    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+    answer.get("ribTableWalkCounters").and_then(|counters| counters.get("Stale")?.as_u64()).unwrap_or(0)
+}
+
 /// How many routes are refused of those that an answer to `… neighbors NAME prefix-counts json` speaks of; `None` if it is none.
 pub(super) fn filtered(text: &str) -> Option<u64> {
     let answer: Value = serde_json::from_str(text).ok()?;
