@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::super::{DaemonError, Place};
 use super::change::{Change, Command, Judged};
+use super::installation;
 use super::note_stale;
 use super::programs::Sockets;
 use super::show;
@@ -112,22 +113,31 @@ impl Configuring {
     /// Has zebra forget the next hops of routes for a moment. It finds one again by where it leads and not by the source that it was
     /// made with (`nexthop_hash()`), and would go on asking the kernel for the old source, which may be gone.
     async fn write_anew(&mut self, policy: &str, line: Option<&str>) -> Result<(), DaemonError> {
-        const NONE: &str = "rd-none";
+        // By one after the other, because a route lets its next hop go only when it is refused that was refused before.
+        const NONE: [&str; 2] = ["rd-none", "rd-never"];
+        let times = if installation::dialect().clings { 2 } else { 1 };
         self.top().await?;
-        let none = format!("{policy} route-map {NONE}");
-        let forgotten = async {
-            self.do_(&format!("route-map {NONE} deny 10")).await?;
-            self.do_("exit").await?;
-            self.do_(&none).await
-        };
-        let forgotten = forgotten.await;
-        if forgotten.is_ok() {
-            sleep(FORGOTTEN_AFTER).await;
+        let mut refused = Ok(());
+        for none in &NONE[..times] {
+            refused = refused.and(self.refuse(policy, none).await);
         }
         // Whatever came of it, the routes must come back.
-        let written = self.do_(line.map_or(format!("no {none}"), str::to_owned).as_str()).await;
-        let swept = self.do_(&format!("no route-map {NONE}")).await;
-        forgotten.and(written).and(swept)
+        let last = NONE[times - 1];
+        let written = self.do_(line.map_or(format!("no {policy} route-map {last}"), str::to_owned).as_str()).await;
+        let mut swept = Ok(());
+        for none in &NONE[..times] {
+            swept = swept.and(self.do_(&format!("no route-map {none}")).await);
+        }
+        refused.and(written).and(swept)
+    }
+
+    /// Has zebra refuse the routes of a protocol for as long as it remembers next hops that no route leads to.
+    async fn refuse(&mut self, policy: &str, none: &str) -> Result<(), DaemonError> {
+        self.do_(&format!("route-map {none} deny 10")).await?;
+        self.do_("exit").await?;
+        self.do_(&format!("{policy} route-map {none}")).await?;
+        sleep(FORGOTTEN_AFTER).await;
+        Ok(())
     }
 
     async fn end(mut self) -> Result<Client, DaemonError> {
