@@ -229,6 +229,12 @@ pub trait RoutingDaemon: Send + Sync {
         &[]
     }
 
+    /// The protocol of the routes that a program of it would damage if it found them in the kernel before [`RoutingDaemon::recover`]
+    /// has returned: until then they are covered by others, which it has to leave alone and prefers.
+    fn damages(&self, _: Program) -> Option<u8> {
+        None
+    }
+
     /// A directory that its programs write to for themselves alone, so that each gets an empty one.
     fn scratch(&self) -> Option<&'static Path> {
         None

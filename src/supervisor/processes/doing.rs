@@ -119,7 +119,7 @@ impl Processes {
         let Some(entry) = self.entries.get(name) else { return };
         let Some(process) = entry.process.clone() else { return };
         let (daemon, place, recovering) = (entry.daemon, entry.place.clone(), entry.recovering);
-        let (sender, name) = (self.sender.clone(), name.clone());
+        let (machine, sender, name) = (self.machine.clone(), self.sender.clone(), name.clone());
         tokio::spawn(async move {
             let pid = process.pid();
             let ready = async {
@@ -128,9 +128,18 @@ impl Processes {
                     tracing::warn!(domain = %name.domain, "neighbors may drop its routes for a moment: {error}");
                 }
             };
-            tokio::select! {
-                () = ready => drop(sender.send(Happening { name, what: What::Ready(pid) })),
-                _ = process.exited() => {}
+            let is_ready = tokio::select! {
+                () = ready => true,
+                _ = process.exited() => false,
+            };
+            // Also of one that was adopted: nobody knows how far whoever began it has come.
+            if daemon.damages(name.program).is_some()
+                && let Err(error) = machine.uncover_routes(&name.domain).await
+            {
+                tracing::error!(domain = %name.domain, "what covers its routes stays: {error}");
+            }
+            if is_ready {
+                let _ = sender.send(Happening { name, what: What::Ready(pid) });
             }
         });
     }
@@ -175,6 +184,10 @@ async fn begin(
     let keeps = keeps.await?;
     if !keeps {
         machine.clear_routes(&name.domain, daemon.leaves(name.program)).await.map_err(|error| error.to_string())?;
+    } else if let Some(protocol) = daemon.damages(name.program)
+        && let Err(error) = machine.cover_routes(&name.domain, protocol).await
+    {
+        tracing::warn!(domain = %name.domain, "packets may be lost while its daemon begins: {error}");
     }
     let (machine, name) = (machine.clone(), name.clone());
     blocking(move || launch(&machine, &layout, &name, daemon, &place, output, keeps)).await?
