@@ -4,6 +4,7 @@
 //! has read. That is remembered by whoever started it, because the answer to `show running-config` is another one: FRR leaves
 //! out what it takes for a default and puts in order what is not.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -16,7 +17,8 @@ use super::programs::Sockets;
 use super::show;
 use super::vty::Client;
 use crate::daemons::Peers;
-use crate::model::{Asn, Program};
+use crate::model::{Asn, Family, Program};
+use crate::plan::frr::{Configuration, Line};
 use crate::sys::files;
 
 /// How long one command of a change may take: a batch of thousands of prefixes is one.
@@ -45,7 +47,11 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
     let mut daemon = Configuring::begin(&sockets, program).await?;
     daemon.apply(&change).await?;
     for (policy, line) in &change.written_anew {
-        daemon.write_anew(policy, line.as_deref()).await?;
+        if installation::dialect().clings {
+            tell_anew(&sockets.bgpd, policy).await?;
+        } else {
+            daemon.write_anew(policy, line.as_deref()).await?;
+        }
     }
     let mut daemon = daemon.end().await?;
     if program == Program::Bgpd { judge_anew(&mut daemon, &change).await } else { Ok(()) }
@@ -93,6 +99,38 @@ async fn drop_stale(bgpd: &mut Client, neighbor: &str, asn: Option<Asn>) -> Resu
     Ok(())
 }
 
+/// Has bgpd take its routes away from zebra and tell them again, where zebra keeps the next hop of a route for as long as it has that.
+async fn tell_anew(bgpd: &Path, policy: &str) -> Result<(), DaemonError> {
+    const NONE: &str = "rd-none";
+    let family = if policy.starts_with("ipv6 ") { Family::Ipv6 } else { Family::Ipv4 };
+    let part = format!("address-family {} unicast", family.as_str());
+    let mut bgpd = Client::connect(bgpd, WITHIN).await?;
+    bgpd.enable().await?;
+    let running = Configuration::read(&bgpd.ask("show running-config").await?.text);
+    let is_own = |line: &&Line| line.text.starts_with("router bgp ") && !line.text.contains(" vrf ");
+    let Some(own) = running.lines.iter().find(is_own).map(|line| line.text.clone()) else { return Ok(()) };
+    let place = [own.clone(), part.clone()];
+    let told = running.lines.iter().find(|line| line.path == place && line.text.starts_with("table-map "));
+    let told = told.map_or(format!("no table-map {NONE}"), |line| line.text.clone());
+    let mut configure = async |commands: &[&str]| -> Result<(), DaemonError> {
+        let begun = ["configure terminal"].iter().chain(commands).chain(&["end"]);
+        for command in begun {
+            bgpd.apply("bgpd", command).await?;
+        }
+        Ok(())
+    };
+    let none = format!("table-map {NONE}");
+    let map = format!("route-map {NONE} deny 10");
+    let taken = configure(&[&map, "exit", &own, &part, &none]).await;
+    if taken.is_ok() {
+        sleep(FORGOTTEN_AFTER).await;
+    }
+    // Whatever came of it, the routes must come back.
+    let given = configure(&[&own, &part, &told]).await;
+    let swept = configure(&[&format!("no route-map {NONE}")]).await;
+    taken.and(given).and(swept)
+}
+
 /// A connection in the midst of a configuration.
 struct Configuring {
     daemon: Client,
@@ -113,31 +151,22 @@ impl Configuring {
     /// Has zebra forget the next hops of routes for a moment. It finds one again by where it leads and not by the source that it was
     /// made with (`nexthop_hash()`), and would go on asking the kernel for the old source, which may be gone.
     async fn write_anew(&mut self, policy: &str, line: Option<&str>) -> Result<(), DaemonError> {
-        // By one after the other, because a route lets its next hop go only when it is refused that was refused before.
-        const NONE: [&str; 2] = ["rd-none", "rd-never"];
-        let times = if installation::dialect().clings { 2 } else { 1 };
+        const NONE: &str = "rd-none";
         self.top().await?;
-        let mut refused = Ok(());
-        for none in &NONE[..times] {
-            refused = refused.and(self.refuse(policy, none).await);
+        let none = format!("{policy} route-map {NONE}");
+        let forgotten = async {
+            self.do_(&format!("route-map {NONE} deny 10")).await?;
+            self.do_("exit").await?;
+            self.do_(&none).await
+        };
+        let forgotten = forgotten.await;
+        if forgotten.is_ok() {
+            sleep(FORGOTTEN_AFTER).await;
         }
         // Whatever came of it, the routes must come back.
-        let last = NONE[times - 1];
-        let written = self.do_(line.map_or(format!("no {policy} route-map {last}"), str::to_owned).as_str()).await;
-        let mut swept = Ok(());
-        for none in &NONE[..times] {
-            swept = swept.and(self.do_(&format!("no route-map {none}")).await);
-        }
-        refused.and(written).and(swept)
-    }
-
-    /// Has zebra refuse the routes of a protocol for as long as it remembers next hops that no route leads to.
-    async fn refuse(&mut self, policy: &str, none: &str) -> Result<(), DaemonError> {
-        self.do_(&format!("route-map {none} deny 10")).await?;
-        self.do_("exit").await?;
-        self.do_(&format!("{policy} route-map {none}")).await?;
-        sleep(FORGOTTEN_AFTER).await;
-        Ok(())
+        let written = self.do_(line.map_or(format!("no {none}"), str::to_owned).as_str()).await;
+        let swept = self.do_(&format!("no route-map {NONE}")).await;
+        forgotten.and(written).and(swept)
     }
 
     async fn end(mut self) -> Result<Client, DaemonError> {

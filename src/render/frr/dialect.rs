@@ -21,7 +21,8 @@ pub struct Dialect {
     /// another number than it has set), and then the gateway of an IPv4 route if that is an IPv6 address. What it writes again so
     /// leads nowhere, until bgpd tells it the route.
     pub loses_gateways: bool,
-    /// A route that is refused keeps its next hop object (`zebra_nhg_rib_compare_old_nhe()`) until it is refused once more.
+    /// A route keeps its next hop object, with the source that it was made with, for as long as zebra has the route
+    /// (`zebra_nhg_rib_compare_old_nhe()`), even while it is refused.
     pub clings: bool,
     /// bfdd has no socket of its own by which others could control it, and no option that says where that is.
     pub no_bfdctl: bool,
