@@ -208,3 +208,42 @@ fn last_error(it: &Map<String, Value>) -> Option<String> {
     let words = reason.map_or(due.to_owned(), |reason| format!("{due} ({})", reason.trim()));
     Some(words)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn neighbor(dropped: u64, restarts: &str, info: &Value) -> Value {
+        json!({
+            "bgpState": "Established",
+            "connectionsDropped": dropped,
+            "neighborCapabilities": { "gracefulRestart": restarts },
+            "gracefulRestartInfo": info,
+            "addressFamilyInfo": { "ipv4Unicast": {}, "ipv6Unicast": {} },
+        })
+    }
+
+    #[test]
+    fn who_came_back_and_has_not_said_everything_may_have_stale_routes() {
+        let silent = json!({ "endOfRibRecv": { "ipv6Unicast": true } });
+        let both = "advertisedAndReceived";
+        let all = json!({
+            "192.0.2.1": neighbor(1, both, &silent),
+            "192.0.2.2": neighbor(0, both, &silent),
+            "192.0.2.3": neighbor(1, "advertised", &silent),
+            "192.0.2.4": neighbor(1, both, &json!({ "endOfRibRecv": { "ipv4Unicast": true, "ipv6Unicast": true } })),
+            "192.0.2.5": neighbor(1, both, &json!({ "gracefulStalepathTimerMsecs": 1000, "endOfRibRecv": {} })),
+        });
+        assert_eq!(may_be_stale(&all.to_string()), [("192.0.2.1".to_owned(), Family::Ipv4)]);
+        assert_eq!(may_be_stale("no such thing"), []);
+    }
+
+    #[test]
+    fn stale_routes_are_among_what_a_walk_counts() {
+        assert_eq!(stale(r#"{"ribTableWalkCounters":{"Adj-in":3,"Stale":2},"pfxCounter":3}"#), 2);
+        assert_eq!(stale(r#"{"ribTableWalkCounters":{"Adj-in":3},"pfxCounter":3}"#), 0);
+        assert_eq!(stale("no such thing"), 0);
+    }
+}
