@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ipnet::{IpNet, Ipv4Net};
-use rdsup::model::{ExtraText, Network, Origin, PasswordFile, PrefixPattern, Program};
+use rdsup::model::{Domain, ExtraText, Network, Origin, PasswordFile, PrefixPattern, Program};
 use rdsup::plan::frr::Configuration;
 use rdsup::render::frr::{self, Dialect, FrrText};
 use rdsup::render::{Secret, Secrets, Templates, render};
@@ -95,6 +95,35 @@ fn only_who_needs_them_gets_the_entries_with_nothing_to_say_and_a_mgmtd() {
     assert_eq!(of([9, 0, 0]), (true, false, true));
     assert_eq!(of([10, 0, 0]), (true, true, false));
     assert_eq!(of([10, 3, 0]), (true, true, false));
+}
+
+#[test]
+fn only_where_zebra_loses_gateways_bgpd_gives_what_it_tells_a_tag_and_zebra_asks_for_it() {
+    let (network, secrets) = (with_frr(three_domains()), secrets());
+    let domain = network.domains.iter().find(|domain| domain.daemon.as_str() == "frr").unwrap();
+    let of = |version, domain| {
+        let text = frr::text(&network, domain, &Templates::built_in().for_frr(Dialect::of(version)), &secrets).unwrap();
+        let zebra = text.mgmtd.unwrap_or(text.zebra);
+        assert_eq!(text.bgpd.contains("\n  table-map rd-tag\n"), zebra.contains("\n match tag 1\n"), "{zebra}");
+        (zebra.contains("\n match tag 1\n"), zebra.contains("\n match ip next-hop prefix-list rd-direct\n"))
+    };
+    assert_eq!(of([8, 4, 4], domain), (false, false));
+    assert_eq!(of([8, 5, 0], domain), (false, true));
+    for lost in [[10, 3, 0], [10, 3, 3], [10, 4, 2], [10, 5, 1]] {
+        assert_eq!(of(lost, domain), (true, true), "{lost:?}");
+    }
+    for kept in [[10, 2, 5], [10, 3, 4], [10, 4, 3], [10, 5, 2], [10, 6, 0]] {
+        assert_eq!(of(kept, domain), (false, true), "{kept:?}");
+    }
+    // Who decides himself what zebra is told must not have his routes refused for it.
+    let mut own = domain.clone();
+    own.extra = Some(ExtraText { text: "router bgp 1\n table-map mine\n".into(), origin: Origin::default() });
+    assert!(!frr_text(&network, &own).contains(" match tag "));
+}
+
+fn frr_text(network: &Network, domain: &Domain) -> String {
+    let templates = Templates::built_in().for_frr(Dialect::of([10, 3, 0]));
+    frr::text(network, domain, &templates, &secrets()).unwrap().mgmtd.unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test writes its own expectation and what FRR reads")]

@@ -229,6 +229,18 @@ pub trait RoutingDaemon: Send + Sync {
     /// stay until the neighbors have said everything again.
     fn accepts_the_same(&self, old: &str, new: &str) -> bool;
 
+    /// The protocols (`rtm_protocol`) of the routes that a program of it leaves in the kernel when it is killed, and that must be
+    /// gone before the next one begins which is not to keep them. None where that one removes them by itself.
+    fn leaves(&self, _: Program) -> &'static [u8] {
+        &[]
+    }
+
+    /// The protocol of the routes that a program of it would damage if it found them in the kernel before [`RoutingDaemon::recover`]
+    /// has returned: until then they are covered by others, which it has to leave alone and prefers.
+    fn damages(&self, _: Program) -> Option<u8> {
+        None
+    }
+
     /// A directory that its programs write to for themselves alone, so that each gets an empty one.
     fn scratch(&self) -> Option<&'static Path> {
         None

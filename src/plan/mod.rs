@@ -55,3 +55,6 @@ pub use crate::model::LINK_GROUP;
 /// Route protocol (`rtm_protocol`, see `ip-route(8)`) of every route that rdsup installs itself, and address protocol of
 /// its addresses: the letter `r`. Unassigned in `linux/rtnetlink.h`.
 pub const ROUTE_PROTOCOL: u8 = 0x72;
+
+/// Route protocol of what covers the routes of a daemon while it begins, as unassigned: no event tells of it, and no plan knows it.
+pub const COVER_PROTOCOL: u8 = 0x73;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::apply::FailedStep;
 use super::keeper::{Applied, Keeper};
 use super::processes::Processes;
-use crate::model::{DaemonName, DomainName, Program};
+use crate::model::{DaemonKind, DaemonName, DomainName, Program};
 use crate::plan::{Action, Desired, Observed, Plan, Step};
 use crate::sys::fault;
 
@@ -154,7 +154,7 @@ impl Keeper {
                     && self.processes.has_any_process(domain)
                     && !self.processes.has_part_of_core(domain, daemon.kind)
                 {
-                    self.stop_daemons(std::iter::once(domain), applied).await;
+                    self.stop_unless_lost(domain, daemon.kind, applied).await;
                 }
                 let wanted = if whole { &daemon.programs } else { programs };
                 self.processes.want(domain, wanted, recover.contains(domain));
@@ -173,6 +173,18 @@ impl Keeper {
         if let Err(words) = fault::point("step") {
             Self::told(step, Err(words), applied);
         }
+    }
+
+    /// Stops what runs of a daemon that does not run as it should. A core that was lost stays on the list, with what it had read: by that
+    /// the next one tells whether it may keep what the kernel has. The others read what is new when they begin again with it.
+    async fn stop_unless_lost(&mut self, domain: &DomainName, kind: DaemonKind, applied: &mut Applied) {
+        let has_process = |program: &Program| self.processes.has_process(&DaemonName::new(domain, *program));
+        if kind.core().iter().any(has_process) {
+            self.stop_daemons(std::iter::once(domain), applied).await;
+            return;
+        }
+        let others: BTreeSet<Program> = kind.programs().filter(has_process).collect();
+        self.stop_programs(domain, &others, applied).await;
     }
 
     /// Notes what came of telling a daemon something.

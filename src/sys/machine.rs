@@ -25,11 +25,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::SysError;
 use super::cgroup::Delegated;
 use super::files::Owners;
-use super::netlink::Connection;
+use super::netlink::{Connection, route};
 use super::netns::Namespace;
 use super::process::{Process, boot_id};
 use crate::model::{DaemonName, DomainName};
-use crate::plan::Layout;
+use crate::plan::{COVER_PROTOCOL, Layout};
 
 /// One machine, seen from one run directory. Steps of several domains may be executed at once.
 #[derive(Debug)]
@@ -138,6 +138,29 @@ impl Machine {
         let opened = Arc::new(opened);
         self.held().connections.insert(domain.clone(), Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// Removes what a routing daemon that is no more has written to the kernel in a domain, by the protocols of its routes.
+    pub async fn clear_routes(&self, domain: &DomainName, protocols: &[u8]) -> Result<(), SysError> {
+        for protocol in protocols {
+            let connection = self.connection(domain).await?;
+            let cleared = route::clear(&connection, *protocol).await;
+            cleared.map_err(|error| SysError::netlink(format!("remove old routes from {domain}"), error))?;
+        }
+        Ok(())
+    }
+
+    /// Covers what a routing daemon that is no more has written to the kernel in a domain, by the protocol of its routes, from the next
+    /// one; see [`route::cover`].
+    pub async fn cover_routes(&self, domain: &DomainName, protocol: u8) -> Result<(), SysError> {
+        let connection = self.connection(domain).await?;
+        let covered = route::cover(&connection, protocol).await;
+        covered.map_err(|error| SysError::netlink(format!("cover the routes of {domain}"), error))
+    }
+
+    /// Takes the cover away.
+    pub async fn uncover_routes(&self, domain: &DomainName) -> Result<(), SysError> {
+        self.clear_routes(domain, &[COVER_PROTOCOL]).await
     }
 
     /// Gives back the memory that observing and executing took: connections (64 KiB each) are closed, and what was freed

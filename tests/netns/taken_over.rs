@@ -1,8 +1,6 @@
 //! What whoever has taken a daemon of FRR over puts in its directory, which is that user's: it reaches no other domain, and keeps
 //! nobody from being looked after.
 
-use std::time::Duration;
-
 use crate::machine::{Machine, SOON, eventually};
 
 const TWO: &str = r#"
@@ -78,7 +76,7 @@ fn an_answer_without_end_keeps_nobody_from_being_looked_after() {
     machine.line("ip -n a address delete 10.1.0.1/32 dev lo");
     machine.line("ip -n b link set rd-a down");
     let up = || machine.line("ip -n b -o link show dev rd-a").contains("state UP");
-    eventually(Duration::from_secs(60), "another domain is looked after", up);
+    eventually(2 * SOON, "another domain is looked after", up);
     eventually(2 * SOON, "what has no end is ended", || {
         machine.sh("cat /run/rdsup/log/rdsup.log").contains("it comes to no end with what it was asked")
     });

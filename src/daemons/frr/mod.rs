@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::time::{sleep, timeout};
 
 pub use self::change::{Change, Judged, Step};
 pub(super) use self::idle::is_idle;
@@ -39,6 +40,11 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// hold up what is new for longer. For what those send that came it waits until they say that this was all; of one that says
 /// nothing of the kind the next keepalive counts, which may take 30 s, so it waits for 20 s at most.
 const AWAIT_NEIGHBORS: &str = "bgp update-delay 20 5";
+/// What the routes of bgpd have in the kernel (`RTPROT_BGP`).
+const BGP_ROUTES: u8 = 186;
+/// How long mgmtd may take to tell zebra its part, and how often zebra is asked meanwhile.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+const ASK_WHETHER_TOLD: Duration = Duration::from_millis(20);
 /// In a table with more routes than that nobody counts what is refused: status is asked often, and bgpd does nothing else meanwhile.
 const LARGEST_COUNTED: u64 = 100_000;
 /// Where FRR's daemons put what they say before they die, each in a directory that one which is killed leaves behind. The same
@@ -65,6 +71,18 @@ impl RoutingDaemon for Frr {
 
     fn accepts_the_same(&self, old: &str, new: &str) -> bool {
         change::accepts_the_same(old, new)
+    }
+
+    /// A zebra without `-K` means to remove all that it finds at once, and from 10.0 on does that before it has looked at what it
+    /// found (`rib_sweep_route()`, `process_subq_early_route()`), with 8.4 it may where that is much. Then it keeps it for ever.
+    fn leaves(&self, program: Program) -> &'static [u8] {
+        if program == Program::Zebra { &[BGP_ROUTES] } else { &[] }
+    }
+
+    /// It has forgotten their gateways ([`Dialect::loses_gateways`](crate::render::frr::Dialect)), and writes them again 10 ms after it has
+    /// found them. That it is not to do so mgmtd tells it some 50 ms later.
+    fn damages(&self, program: Program) -> Option<u8> {
+        (program == Program::Zebra && installation::dialect().loses_gateways).then_some(BGP_ROUTES)
     }
 
     fn scratch(&self) -> Option<&'static Path> {
@@ -135,6 +153,9 @@ impl RoutingDaemon for Frr {
     /// over the others (RFC 4724, section 4.1, wants it to wait for them). In no file, because a first start has nobody to wait for.
     fn recover<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<(), DaemonError>> {
         async move {
+            if self.damages(program).is_some() {
+                return is_told(place).await;
+            }
             if program != Program::Bgpd {
                 return Ok(());
             }
@@ -263,9 +284,8 @@ async fn counted_sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Sessio
         bgpd.enable().await?;
     }
     for (key, family) in keeping {
-        let reply =
-            bgpd.ask(&format!("show bgp {} unicast neighbors {key} prefix-counts json", family.as_str())).await?;
-        show::note_filtered(&mut sessions, &key, family, show::filtered(&reply.text));
+        let reply = prefix_counts(bgpd, &key, family).await?;
+        show::note_filtered(&mut sessions, &key, family, show::filtered(&reply));
     }
     Ok(sessions)
 }
@@ -282,12 +302,35 @@ async fn answered_sessions(bgpd: &mut Client, peers: &Peers) -> Result<(Vec<Sess
         // Whether bgpd answered before or after a second was over cannot be told.
         let asked = std::mem::replace(&mut now, second_in_progress());
         if asked == now {
-            return match show::sessions(&reply.text, peers, now) {
-                Some(sessions) => Ok((sessions, reply.text)),
-                None => Err(DaemonError::Refused(reply.words())),
+            let Some(mut sessions) = show::sessions(&reply.text, peers, now) else {
+                return Err(DaemonError::Refused(reply.words()));
             };
+            note_stale(bgpd, &mut sessions, &reply.text).await?;
+            return Ok((sessions, reply.text));
         }
     }
+}
+
+/// Notes of which sessions bgpd keeps stale routes without a timer. It has to walk its table for that, which it is asked to only
+/// where a neighbor is back and has not said yet that it has said everything.
+async fn note_stale(bgpd: &mut Client, sessions: &mut [Session], answer: &str) -> Result<(), DaemonError> {
+    let suspects = show::may_be_stale(answer);
+    if !suspects.is_empty() {
+        bgpd.enable().await?;
+    }
+    for (key, family) in suspects {
+        let reply = prefix_counts(bgpd, &key, family).await?;
+        let stale = show::stale(&reply) > 0;
+        for session in sessions.iter_mut().filter(|session| session.protocol == key) {
+            session.stale |= stale;
+        }
+    }
+    Ok(())
+}
+
+async fn prefix_counts(bgpd: &mut Client, key: &str, family: Family) -> Result<String, DaemonError> {
+    let command = format!("show bgp {} unicast neighbors {key} prefix-counts json", family.as_str());
+    Ok(bgpd.ask(&command).await?.text)
 }
 
 async fn bgp(sockets: &Sockets, target: Option<Target>, peers: &Peers) -> Result<Vec<Route>, DaemonError> {
@@ -329,6 +372,26 @@ fn families(target: Option<Target>) -> Vec<Family> {
         Some(Target::Prefix(prefix)) => vec![Family::of(prefix.addr())],
         Some(Target::Address(address)) => vec![Family::of(address)],
     }
+}
+
+/// Returns when mgmtd has told zebra which routes of BGP it is to write.
+async fn is_told(place: &Place) -> Result<(), DaemonError> {
+    const POLICY: &str = "ip protocol bgp route-map ";
+    let part = std::fs::read_to_string(place.config(Program::Mgmtd)).unwrap_or_default();
+    let Some(policy) = part.lines().find_map(|line| line.strip_prefix(POLICY)) else { return Ok(()) };
+    let mut zebra = Client::connect(Sockets::beside(&place.socket).of(Program::Zebra), PATIENCE).await?;
+    let told = async {
+        loop {
+            let reply = zebra.ask("show ip protocol").await?;
+            let mut lines = reply.text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            if lines.any(|words| words == ["bgp", ":", policy.trim()]) {
+                return Ok(());
+            }
+            sleep(ASK_WHETHER_TOLD).await;
+        }
+    };
+    let late = || DaemonError::Refused("mgmtd does not tell zebra which routes it is to write".to_owned());
+    timeout(TOLD_WITHIN, told).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Has zebra write the routes of BGP again.

@@ -9,6 +9,7 @@ use super::super::{Command, DaemonError, Place};
 use super::SCRATCH;
 use crate::model::Program;
 use crate::render::frr::Dialect;
+use crate::sys::files;
 use crate::sys::process::MountPlan;
 
 /// `sockaddr_un` has room for this many bytes and a NUL; FRR cuts a longer path off without a word.
@@ -147,7 +148,9 @@ pub(super) fn listens(beside: &Path, zserv: &Path) -> Result<(), DaemonError> {
     /// `__SO_ACCEPTCON`, as `/proc/net/unix` has it.
     const LISTENS: &str = "00010000";
     let unreachable = |source| DaemonError::Unreachable { socket: zserv.to_owned(), source };
-    let pid = fs::read_to_string(beside.with_file_name("zebra.pid")).map_err(unreachable)?;
+    // The directory is the daemons' own: a link may lead anywhere, and a pipe has no end.
+    let noted = files::read(&beside.with_file_name("zebra.pid")).map_err(unreachable)?;
+    let (pid, _) = noted.ok_or_else(|| unreachable(io::ErrorKind::NotFound.into()))?;
     // The sockets of its network namespace.
     let all = fs::read_to_string(format!("/proc/{}/net/unix", pid.trim())).map_err(unreachable)?;
     let is_it = |line: &str| {

@@ -5,17 +5,21 @@
 //! out what it takes for a default and puts in order what is not.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::super::{DaemonError, Place};
 use super::change::{Change, Command, Judged};
+use super::installation;
+use super::note_stale;
 use super::programs::Sockets;
 use super::show;
 use super::vty::Client;
 use crate::daemons::Peers;
-use crate::model::{Asn, Program};
+use crate::model::{Asn, Family, Program};
+use crate::plan::frr::{Configuration, Line};
 use crate::sys::files;
 
 /// How long one command of a change may take: a batch of thousands of prefixes is one.
@@ -49,7 +53,11 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
     let established = if change.opened_anew.is_empty() { Established::new() } else { daemon.established().await? };
     daemon.apply(&change).await?;
     for (policy, line) in &change.written_anew {
-        daemon.write_anew(policy, line.as_deref()).await?;
+        if installation::dialect().clings {
+            tell_anew(&sockets.bgpd, policy).await?;
+        } else {
+            daemon.write_anew(policy, line.as_deref()).await?;
+        }
     }
     let mut daemon = daemon.end().await?;
     if program != Program::Bgpd {
@@ -80,7 +88,8 @@ async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonErro
         return Ok(());
     }
     let reply = bgpd.ask(SESSIONS).await?;
-    let sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
+    let mut sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
+    note_stale(bgpd, &mut sessions, &reply.text).await?;
     let mut stale = Vec::new();
     for session in &sessions {
         if session.stale && change.judged_anew.contains_key(&session.protocol) {
@@ -112,6 +121,38 @@ async fn drop_stale(bgpd: &mut Client, neighbor: &str, asn: Option<Asn>) -> Resu
         bgpd.apply("bgpd", command).await?;
     }
     Ok(())
+}
+
+/// Has bgpd take its routes away from zebra and tell them again, where zebra keeps the next hop of a route for as long as it has that.
+async fn tell_anew(bgpd: &Path, policy: &str) -> Result<(), DaemonError> {
+    const NONE: &str = "rd-none";
+    let family = if policy.starts_with("ipv6 ") { Family::Ipv6 } else { Family::Ipv4 };
+    let part = format!("address-family {} unicast", family.as_str());
+    let mut bgpd = Client::connect(bgpd, WITHIN).await?;
+    bgpd.enable().await?;
+    let running = Configuration::read(&bgpd.ask("show running-config").await?.text);
+    let is_own = |line: &&Line| line.text.starts_with("router bgp ") && !line.text.contains(" vrf ");
+    let Some(own) = running.lines.iter().find(is_own).map(|line| line.text.clone()) else { return Ok(()) };
+    let place = [own.clone(), part.clone()];
+    let told = running.lines.iter().find(|line| line.path == place && line.text.starts_with("table-map "));
+    let told = told.map_or(format!("no table-map {NONE}"), |line| line.text.clone());
+    let mut configure = async |commands: &[&str]| -> Result<(), DaemonError> {
+        let begun = ["configure terminal"].iter().chain(commands).chain(&["end"]);
+        for command in begun {
+            bgpd.apply("bgpd", command).await?;
+        }
+        Ok(())
+    };
+    let none = format!("table-map {NONE}");
+    let map = format!("route-map {NONE} deny 10");
+    let taken = configure(&[&map, "exit", &own, &part, &none]).await;
+    if taken.is_ok() {
+        sleep(FORGOTTEN_AFTER).await;
+    }
+    // Whatever came of it, the routes must come back.
+    let given = configure(&[&own, &part, &told]).await;
+    let swept = configure(&[&format!("no route-map {NONE}")]).await;
+    taken.and(given).and(swept)
 }
 
 /// A connection in the midst of a configuration.

@@ -154,6 +154,40 @@ pub(super) fn established(text: &str) -> BTreeMap<String, u64> {
     up.filter_map(|(key, it)| Some((key, it.get("connectionsEstablished")?.as_u64()?))).collect()
 }
 
+/// Of the same answer, the sessions of which stale routes may be kept although no timer runs, by FRR's name, each for its family.
+///
+/// From 10.0 on the timers are lost with the connection that was there before, where the neighbor is the one that connects
+/// (`peer_xfer_conn()`; not in 10.6), and what is stale stays until the neighbor says that it has said everything.
+pub(super) fn may_be_stale(text: &str) -> Vec<(String, Family)> {
+    let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let returned = |it: &Value| {
+        let capability =
+            it.get("neighborCapabilities").and_then(|all| all.get("gracefulRestart")).and_then(Value::as_str);
+        it.get("bgpState").and_then(Value::as_str) == Some("Established")
+            && it.get("connectionsDropped").and_then(Value::as_u64).is_some_and(|dropped| dropped > 0)
+            && capability.is_some_and(|word| word.to_lowercase().contains("received"))
+            && it.as_object().is_some_and(|it| !is_stale(it))
+    };
+    let awaited = |it: &Value, family: Family| {
+        let told =
+            it.get("gracefulRestartInfo").and_then(|info| info.get("endOfRibRecv")?.get(word(family))?.as_bool());
+        it.get("addressFamilyInfo").is_some_and(|info| info.get(word(family)).is_some()) && told != Some(true)
+    };
+    all.iter()
+        .filter(|(_, it)| returned(it))
+        .flat_map(|(key, it)| {
+            let families = Family::ALL.into_iter().filter(|family| awaited(it, *family));
+            families.map(|family| (key.clone(), family)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// How many stale routes there are of those that an answer to `… neighbors NAME prefix-counts json` speaks of.
+pub(super) fn stale(text: &str) -> u64 {
+    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+    answer.get("ribTableWalkCounters").and_then(|counters| counters.get("Stale")?.as_u64()).unwrap_or(0)
+}
+
 /// How many routes are refused of those that an answer to `… neighbors NAME prefix-counts json` speaks of; `None` if it is none.
 pub(super) fn filtered(text: &str) -> Option<u64> {
     let answer: Value = serde_json::from_str(text).ok()?;
@@ -183,4 +217,43 @@ fn last_error(it: &Map<String, Value>) -> Option<String> {
     let reason = ["lastNotificationReason", "lastShutdownDescription"].into_iter().find_map(text);
     let words = reason.map_or(due.to_owned(), |reason| format!("{due} ({})", reason.trim()));
     Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn neighbor(dropped: u64, restarts: &str, info: &Value) -> Value {
+        json!({
+            "bgpState": "Established",
+            "connectionsDropped": dropped,
+            "neighborCapabilities": { "gracefulRestart": restarts },
+            "gracefulRestartInfo": info,
+            "addressFamilyInfo": { "ipv4Unicast": {}, "ipv6Unicast": {} },
+        })
+    }
+
+    #[test]
+    fn who_came_back_and_has_not_said_everything_may_have_stale_routes() {
+        let silent = json!({ "endOfRibRecv": { "ipv6Unicast": true } });
+        let both = "advertisedAndReceived";
+        let all = json!({
+            "192.0.2.1": neighbor(1, both, &silent),
+            "192.0.2.2": neighbor(0, both, &silent),
+            "192.0.2.3": neighbor(1, "advertised", &silent),
+            "192.0.2.4": neighbor(1, both, &json!({ "endOfRibRecv": { "ipv4Unicast": true, "ipv6Unicast": true } })),
+            "192.0.2.5": neighbor(1, both, &json!({ "gracefulStalepathTimerMsecs": 1000, "endOfRibRecv": {} })),
+        });
+        assert_eq!(may_be_stale(&all.to_string()), [("192.0.2.1".to_owned(), Family::Ipv4)]);
+        assert_eq!(may_be_stale("no such thing"), []);
+    }
+
+    #[test]
+    fn stale_routes_are_among_what_a_walk_counts() {
+        assert_eq!(stale(r#"{"ribTableWalkCounters":{"Adj-in":3,"Stale":2},"pfxCounter":3}"#), 2);
+        assert_eq!(stale(r#"{"ribTableWalkCounters":{"Adj-in":3},"pfxCounter":3}"#), 0);
+        assert_eq!(stale("no such thing"), 0);
+    }
 }

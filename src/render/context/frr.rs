@@ -84,8 +84,12 @@ pub struct FrrFamily {
     pub command: &'static str,
     /// The first loopback of the family; null if there is none.
     pub source: Option<IpAddr>,
-    /// The route map that makes it the source.
-    pub source_map: String,
+    /// The route map that makes it the source, and lets through what bgpd tells zebra; null if there is neither to do.
+    pub source_map: Option<String>,
+    /// The list of all IPv4 addresses, where FRR (8.5) must be told that a source is for routes with such a next hop alone; null elsewhere.
+    pub direct: Option<&'static str>,
+    /// What every route has that bgpd tells zebra, where FRR (10.3) must not write what it found in the kernel; null elsewhere.
+    pub tag: Option<u32>,
     /// What the domain announces of its own.
     pub networks: Vec<FrrNetwork>,
     /// The family on each session that carries it.

@@ -14,6 +14,16 @@ pub struct Dialect {
     pub cache_transport: bool,
     /// Who is configured by mgmtd has no `hostname` and no `log` of its own.
     pub nameless: bool,
+    /// zebra asks the route map of a protocol for the source of IPv4 routes with an IPv6 next hop, too. The next hop keeps the one that
+    /// it was made with, so they are left to the kernel as with 8.4.
+    pub sources_any_way: bool,
+    /// zebra forgets the next hop object of a route that it finds in the kernel (`netlink_route_change_read_unicast_internal()` reads
+    /// another number than it has set), and then the gateway of an IPv4 route if that is an IPv6 address. What it writes again so
+    /// leads nowhere, until bgpd tells it the route.
+    pub loses_gateways: bool,
+    /// A route keeps its next hop object, with the source that it was made with, for as long as zebra has the route
+    /// (`zebra_nhg_rib_compare_old_nhe()`), even while it is refused.
+    pub clings: bool,
     /// bfdd has no socket of its own by which others could control it, and no option that says where that is.
     pub no_bfdctl: bool,
     /// A session that BFD is to watch is opened only while BFD is up (`peer_active()`; from 10.4 on only with `bfd strict`).
@@ -28,6 +38,9 @@ impl Dialect {
             mgmtd: version >= [10, 0, 0],
             cache_transport: version >= [10, 1, 0],
             nameless: version >= [10, 5, 0],
+            sources_any_way: version >= [8, 5, 0],
+            loses_gateways: matches!(version, [10, 3, 0..=3] | [10, 4, 0..=2] | [10, 5, 0..=1]),
+            clings: version >= [10, 2, 0],
             no_bfdctl: version >= [10, 2, 0],
             bfd_first: ([10, 2, 0]..[10, 4, 0]).contains(&version),
         }

@@ -45,6 +45,12 @@ pub const LONGEST_LINE: usize = 4090;
 /// A large community that nobody has: its first number is reserved (RFC 8092, section 5).
 const MARK: &str = "4294967295:0:0";
 
+/// The list of all IPv4 addresses.
+const DIRECT: &str = "rd-direct";
+
+/// What bgpd marks the routes with that it tells zebra. What zebra finds in the kernel has none.
+const TAG: u32 = 1;
+
 /// The configuration of a domain's FRR.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FrrText {
@@ -107,7 +113,8 @@ pub(super) fn context(
     let mut lists = Lists::new(dialect);
     let sessions = sessions::of(network, domain, secrets, &mut lists, &mut fail);
     let mut notes = BTreeMap::new();
-    let families = domain.families.iter().map(|family| self::family(network, domain, family, &mut notes)).collect();
+    let families =
+        domain.families.iter().map(|family| self::family(network, domain, family, dialect, &mut notes)).collect();
     let (Some(router_id), true) = (domain.router_id, errors.is_empty()) else { return Err(errors) };
     let mut frr = Frr {
         domain: domain.name.clone(),
@@ -164,7 +171,13 @@ fn cache(preference: usize, cache: &RpkiCache) -> FrrCache {
     FrrCache { name: cache.name.clone(), address: cache.address, port: cache.port, preference }
 }
 
-fn family(network: &Network, domain: &Domain, family: Family, notes: &mut BTreeMap<String, FrrNote>) -> FrrFamily {
+fn family(
+    network: &Network,
+    domain: &Domain,
+    family: Family,
+    dialect: Dialect,
+    notes: &mut BTreeMap<String, FrrNote>,
+) -> FrrFamily {
     let mut networks: BTreeMap<IpNet, (BTreeSet<Label>, bool)> = BTreeMap::new();
     for route in policy::linked_routes(network, domain, family) {
         networks.entry(route.to).or_default().0.insert(route.label);
@@ -185,11 +198,23 @@ fn family(network: &Network, domain: &Domain, family: Family, notes: &mut BTreeM
         FrrNetwork { to, note }
     });
     let source = domain.source(family);
+    let v4 = family == Family::Ipv4;
+    let direct = (v4 && dialect.sources_any_way).then_some(DIRECT);
+    // An admin who decides himself what zebra is told has tags of his own, and what is labeled has no such place.
+    let told = |words| domain.extra.as_ref().is_some_and(|extra| extra.text.contains(words));
+    let tag = (v4 && dialect.loses_gateways && !told("table-map") && !told("labeled-unicast")).then_some(TAG);
+    // A map with other entries has another name.
+    let shape = [direct.map(str::to_owned), tag.map(|tag| tag.to_string())];
+    let parts: Vec<String> = std::iter::once(format!("{source:?}")).chain(shape.into_iter().flatten()).collect();
+    let parts = digest(&parts.iter().map(String::as_str).collect::<Vec<_>>());
+    let source_map = (source.is_some() || tag.is_some()).then(|| format!("rd-source{}-{parts}", digit(family)));
     FrrFamily {
         name: family.as_str(),
         command: steps::command(family),
         source,
-        source_map: format!("rd-source{}-{}", digit(family), digest(&[&format!("{source:?}")])),
+        source_map,
+        direct,
+        tag,
         networks: networks.collect(),
         channels: Vec::new(),
     }

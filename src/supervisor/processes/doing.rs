@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::launch::{launch, may_keep};
+use super::launch::{Launched, launch, may_keep};
 use super::output::{Listener, Output};
 use super::tell::tell;
 use super::{Happening, Processes, What};
 use crate::daemons::{LAST_LINES, Place, RoutingDaemon, line};
 use crate::model::{DaemonName, Program};
+use crate::plan::Layout;
 use crate::supervise::{Action, ExitReason, StopSignal};
+use crate::sys::Machine;
 use crate::sys::logfile::{LogMark, tail};
 use crate::sys::process::{self, ExitStatus, Process, Signal};
 
@@ -78,12 +80,8 @@ impl Processes {
             };
             // One that does not come up is lost by itself, and this one tried again.
             let _ = tokio::time::timeout(FIRST_WITHIN, first).await;
-            let launching = name.clone();
-            let launched = tokio::task::spawn_blocking(move || {
-                let keeps = recovering && may_keep(daemon, &place, decides.program, left.as_deref());
-                launch(&machine, &layout, &launching, daemon, &place, output, keeps)
-            });
-            let result = launched.await.unwrap_or_else(|failed| Err(failed.to_string()));
+            let result =
+                begin(&machine, layout, &name, daemon, place, output, recovering.then_some((decides, left))).await;
             // Nobody listens only when the supervisor is leaving; then the daemon stays for the next one to adopt.
             let _ = sender.send(Happening { name, what: What::Spawned(result) });
         });
@@ -121,7 +119,7 @@ impl Processes {
         let Some(entry) = self.entries.get(name) else { return };
         let Some(process) = entry.process.clone() else { return };
         let (daemon, place, recovering) = (entry.daemon, entry.place.clone(), entry.recovering);
-        let (sender, name) = (self.sender.clone(), name.clone());
+        let (machine, sender, name) = (self.machine.clone(), self.sender.clone(), name.clone());
         tokio::spawn(async move {
             let pid = process.pid();
             let ready = async {
@@ -130,9 +128,18 @@ impl Processes {
                     tracing::warn!(domain = %name.domain, "neighbors may drop its routes for a moment: {error}");
                 }
             };
-            tokio::select! {
-                () = ready => drop(sender.send(Happening { name, what: What::Ready(pid) })),
-                _ = process.exited() => {}
+            let is_ready = tokio::select! {
+                () = ready => true,
+                _ = process.exited() => false,
+            };
+            // Also of one that was adopted: nobody knows how far whoever began it has come.
+            if daemon.damages(name.program).is_some()
+                && let Err(error) = machine.uncover_routes(&name.domain).await
+            {
+                tracing::error!(domain = %name.domain, "what covers its routes stays: {error}");
+            }
+            if is_ready {
+                let _ = sender.send(Happening { name, what: What::Ready(pid) });
             }
         });
     }
@@ -158,6 +165,36 @@ impl Processes {
             tracing::warn!(domain = %name.domain, "cannot note what the daemon has read: {error}");
         }
     }
+}
+
+/// Starts a program. `left` is what the program that decides what the kernel may hold had read before, where this one may keep that.
+async fn begin(
+    machine: &Arc<Machine>,
+    layout: Layout,
+    name: &DaemonName,
+    daemon: &'static dyn RoutingDaemon,
+    place: Place,
+    output: process::Output,
+    left: Option<(DaemonName, Option<String>)>,
+) -> Result<Launched, String> {
+    let keeping = place.clone();
+    let keeps = blocking(move || {
+        left.is_some_and(|(decides, left)| may_keep(daemon, &keeping, decides.program, left.as_deref()))
+    });
+    let keeps = keeps.await?;
+    if !keeps {
+        machine.clear_routes(&name.domain, daemon.leaves(name.program)).await.map_err(|error| error.to_string())?;
+    } else if let Some(protocol) = daemon.damages(name.program)
+        && let Err(error) = machine.cover_routes(&name.domain, protocol).await
+    {
+        tracing::warn!(domain = %name.domain, "packets may be lost while its daemon begins: {error}");
+    }
+    let (machine, name) = (machine.clone(), name.clone());
+    blocking(move || launch(&machine, &layout, &name, daemon, &place, output, keeps)).await?
+}
+
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(f).await.map_err(|failed| failed.to_string())
 }
 
 async fn until_ready(daemon: &dyn RoutingDaemon, program: Program, place: &Place) {

@@ -6,16 +6,19 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{Connection, NetlinkError};
 use crate::model::InterfaceName;
-use crate::plan::RouteSpec;
+use crate::plan::{COVER_PROTOCOL, RouteSpec};
 
 /// Routes that the kernel or the network put there and will put there again (`RTPROT_REDIRECT`, `_KERNEL`, `_RA`).
 pub const NOT_CONFIGURED: [u8; 3] = [1, 2, 9];
+
+/// The highest metric with which zebra takes a route of somebody else for better than any of its own: it reads a distance from the byte above.
+const LAST: u32 = 0x00ff_ffff;
 
 /// The metric of an IPv6 route that was added without one.
 const IPV6_METRIC: u32 = 1024;
@@ -70,6 +73,73 @@ pub async fn add(connection: &Connection, route: &RouteSpec, index: Option<u32>)
 /// Removes a route; `ESRCH` if it is not there.
 pub async fn delete(connection: &Connection, route: &RouteSpec, index: Option<u32>) -> Result<(), NetlinkError> {
     connection.change(RouteNetlinkMessage::DelRoute(message(route, index)?), 0).await
+}
+
+/// Removes every route of one protocol, in whatever table and whatever it leads to.
+pub async fn clear(connection: &Connection, protocol: u8) -> Result<(), NetlinkError> {
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        for mut route in dump_all(connection, family, protocol).await? {
+            // Without next hops it means all of them.
+            strip(&mut route);
+            match connection.change(RouteNetlinkMessage::DelRoute(route), 0).await {
+                Err(error) if error.errno() != Some(libc::ESRCH) => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Covers each IPv4 route of one protocol that has no IPv4 gateway: whoever looks at what is configured finds an unreachable route beside it,
+/// which the kernel itself never takes while that one is there.
+pub async fn cover(connection: &Connection, protocol: u8) -> Result<(), NetlinkError> {
+    for mut route in dump_all(connection, AddressFamily::Inet, protocol).await? {
+        if route.attributes.iter().any(|attribute| matches!(attribute, RouteAttribute::Gateway(_))) {
+            continue;
+        }
+        strip(&mut route);
+        route.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::Priority(_)));
+        route.attributes.push(RouteAttribute::Priority(LAST));
+        route.header.protocol = RouteProtocol::from(COVER_PROTOCOL);
+        route.header.kind = RouteType::Unreachable;
+        route.header.scope = RouteScope::Universe;
+        connection.change(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE).await?;
+    }
+    Ok(())
+}
+
+/// Every route of one family and protocol, in whatever table and whatever it leads to.
+async fn dump_all(
+    connection: &Connection,
+    family: AddressFamily,
+    protocol: u8,
+) -> Result<Vec<RouteMessage>, NetlinkError> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family;
+    message.header.protocol = RouteProtocol::from(protocol);
+    let found = match connection.dump(RouteNetlinkMessage::GetRoute(message)).await {
+        Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) => Vec::new(),
+        other => other?,
+    };
+    let route = |answer| match answer {
+        RouteNetlinkMessage::NewRoute(route) if u8::from(route.header.protocol) == protocol => Some(route),
+        _ => None,
+    };
+    Ok(found.into_iter().filter_map(route).collect())
+}
+
+/// Leaves of a route what it is known by.
+fn strip(route: &mut RouteMessage) {
+    route.attributes.retain(|attribute| {
+        matches!(
+            attribute,
+            RouteAttribute::Destination(_)
+                | RouteAttribute::Source(_)
+                | RouteAttribute::Priority(_)
+                | RouteAttribute::Table(_)
+        )
+    });
+    route.header.flags = RouteFlags::empty();
 }
 
 /// The metric as [`RouteSpec`] has it: none where the kernel filled in its own.
