@@ -111,7 +111,7 @@ pub struct Client {
 
 impl Client {
     /// Connects and waits for the banner. `patience` is how long each line of an answer may take, this one included, and
-    /// [`WHOLE_WITHIN`] the whole.
+    /// 20 s the whole.
     pub async fn connect(socket: &Path, patience: Duration) -> Result<Self, DaemonError> {
         let stream = connect(socket, patience).await?;
         let (stream, longest) = (BufReader::new(stream), WHOLE_WITHIN.max(patience));

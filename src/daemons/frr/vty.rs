@@ -128,7 +128,7 @@ pub struct Client {
 
 impl Client {
     /// Connects, within `patience`, which is then also how long each piece of an answer may take. The whole may take
-    /// [`WHOLE_WITHIN`], and have 32 MiB: whoever answers may want to be waited for without end.
+    /// 20 s, and have 32 MiB: whoever answers may want to be waited for without end.
     pub async fn connect(socket: &Path, patience: Duration) -> Result<Self, DaemonError> {
         let stream = connect(socket, patience).await?;
         let longest = WHOLE_WITHIN.max(patience);
