@@ -214,6 +214,10 @@ fn last_error(it: &Map<String, Value>) -> Option<String> {
     if text("bgpState") == Some("Established") && it.get("connectionsDropped").and_then(Value::as_u64) == Some(0) {
         return None;
     }
+    // Every neighbor that is added was shut down for a moment, by us.
+    if due == "Admin. shutdown" && it.get("adminShutDown").and_then(Value::as_bool) != Some(true) {
+        return None;
+    }
     let reason = ["lastNotificationReason", "lastShutdownDescription"].into_iter().find_map(text);
     let words = reason.map_or(due.to_owned(), |reason| format!("{due} ({})", reason.trim()));
     Some(words)
@@ -233,6 +237,13 @@ mod tests {
             "gracefulRestartInfo": info,
             "addressFamilyInfo": { "ipv4Unicast": {}, "ipv6Unicast": {} },
         })
+    }
+
+    #[test]
+    fn a_shutdown_that_is_over_is_no_error() {
+        let of = |down: bool| json!({ "bgpState": "Idle", "lastResetDueTo": "Admin. shutdown", "adminShutDown": down });
+        assert_eq!(last_error(of(true).as_object().unwrap()).as_deref(), Some("Admin. shutdown"));
+        assert_eq!(last_error(of(false).as_object().unwrap()), None);
     }
 
     #[test]
