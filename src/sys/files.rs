@@ -1,13 +1,14 @@
 //! Files that never exist half-written or readable by the wrong user.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::fault;
@@ -172,7 +173,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 fn remove_tree(path: &Path) -> io::Result<()> {
     let (parent, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
     let parent = rustix::fs::open(parent, DIRECTORY, Mode::empty())?;
-    let (mut next, mut again) = (0_u64, 0);
+    let mut again = 0;
     let mut left = vec![name.to_owned()];
     while let Some(name) = left.pop() {
         let directory = rustix::fs::openat(&parent, &name, DIRECTORY, Mode::empty())?;
@@ -187,11 +188,7 @@ fn remove_tree(path: &Path) -> io::Result<()> {
                 Err(Errno::ISDIR | Errno::PERM) => {}
                 Err(error) => return Err(error.into()),
             }
-            // Nobody but root can make a name there.
-            let up = OsString::from(format!(".removed.{}.{next}", std::process::id()));
-            next += 1;
-            rustix::fs::renameat(&directory, child, &parent, &up)?;
-            left.push(up);
+            left.push(move_up(&directory, child, &parent)?);
         }
         match rustix::fs::unlinkat(&parent, &name, AtFlags::REMOVEDIR) {
             // Somebody goes on making things there.
@@ -203,6 +200,20 @@ fn remove_tree(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives a directory another name beside the one that is removed, where nobody but root can make any, and which is new: several may be
+/// removed from one place at once.
+fn move_up(from: &OwnedFd, child: &CStr, parent: &OwnedFd) -> io::Result<OsString> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let name = OsString::from(format!(".removed.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        match rustix::fs::renameat_with(from, child, parent, &name, RenameFlags::NOREPLACE) {
+            // Of one who was killed while he removed something, and had the same number.
+            Err(Errno::EXIST) => {}
+            moved => return moved.map(|()| name).map_err(io::Error::from),
+        }
+    }
 }
 
 /// The content of a regular file with its permission bits; `None` if there is none.
@@ -364,5 +375,24 @@ mod tests {
         remove(&gone).unwrap();
         remove(&kept.join("file")).unwrap();
         assert!(list(&kept).unwrap().is_empty());
+    }
+
+    #[test]
+    fn directories_beside_each_other_are_removed_at_the_same_time() {
+        let directory = tempfile::tempdir().unwrap();
+        // As one leaves it that was killed in the middle.
+        fs::create_dir_all(directory.path().join(format!(".removed.{}.0/full", std::process::id()))).unwrap();
+        let paths: Vec<_> = (0..8).map(|number| directory.path().join(number.to_string())).collect();
+        for path in &paths {
+            for child in 0..50 {
+                fs::create_dir_all(path.join(format!("{child}/below"))).unwrap();
+            }
+        }
+        std::thread::scope(|scope| {
+            for path in &paths {
+                scope.spawn(|| remove(path).unwrap());
+            }
+        });
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "what was there before stays");
     }
 }
