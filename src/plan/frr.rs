@@ -108,7 +108,7 @@ pub fn declares(line: &Line) -> bool {
 }
 
 /// Whether a line of the top opens the `router bgp` that a domain has; others are for parts of its own tables.
-fn is_main_part(text: &str) -> bool {
+pub fn is_main_part(text: &str) -> bool {
     text.starts_with("router bgp ") && !text.contains(" vrf ") && !text.contains(" view ")
 }
 

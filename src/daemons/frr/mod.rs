@@ -27,6 +27,7 @@ pub use self::change::{Change, Judged, Step};
 pub(super) use self::idle::is_idle;
 pub use self::installation::{GROUPS, Installation, USER, Unusable, dialect, find, identity, vtysh};
 use self::programs::Sockets;
+use self::show::Neighbors;
 use self::vty::Client;
 use super::connect::connect;
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
@@ -278,7 +279,7 @@ async fn counted_sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Sessio
     if sessions.iter().map(|session| session.imported).sum::<u64>() > LARGEST_COUNTED {
         return Ok(sessions);
     }
-    let keeping = show::keeping_refused(&answer);
+    let keeping = answer.keeping_refused();
     if !keeping.is_empty() {
         // It only looks, and yet FRR has it among the commands of those who may do everything.
         bgpd.enable().await?;
@@ -294,27 +295,26 @@ async fn sessions(bgpd: &mut Client, peers: &Peers) -> Result<Vec<Session>, Daem
     Ok(answered_sessions(bgpd, peers).await?.0)
 }
 
-/// The sessions, and bgpd's own answer.
-async fn answered_sessions(bgpd: &mut Client, peers: &Peers) -> Result<(Vec<Session>, String), DaemonError> {
+/// The sessions, and what else bgpd's answer has.
+async fn answered_sessions(bgpd: &mut Client, peers: &Peers) -> Result<(Vec<Session>, Neighbors), DaemonError> {
     let mut now = second_in_progress();
     loop {
-        let reply = bgpd.ask("show bgp neighbors json").await?;
+        let reply = bgpd.ask(show::NEIGHBORS).await?;
         // Whether bgpd answered before or after a second was over cannot be told.
         let asked = std::mem::replace(&mut now, second_in_progress());
         if asked == now {
-            let Some(mut sessions) = show::sessions(&reply.text, peers, now) else {
-                return Err(DaemonError::Refused(reply.words()));
-            };
-            note_stale(bgpd, &mut sessions, &reply.text).await?;
-            return Ok((sessions, reply.text));
+            let answer = Neighbors::read(&reply.text).ok_or_else(|| DaemonError::Refused(reply.words()))?;
+            let mut sessions = answer.sessions(peers, now);
+            note_stale(bgpd, &mut sessions, &answer).await?;
+            return Ok((sessions, answer));
         }
     }
 }
 
 /// Notes of which sessions bgpd keeps stale routes without a timer. It has to walk its table for that, which it is asked to only
 /// where a neighbor is back and has not said yet that it has said everything.
-async fn note_stale(bgpd: &mut Client, sessions: &mut [Session], answer: &str) -> Result<(), DaemonError> {
-    let suspects = show::may_be_stale(answer);
+async fn note_stale(bgpd: &mut Client, sessions: &mut [Session], answer: &Neighbors) -> Result<(), DaemonError> {
+    let suspects = answer.may_be_stale();
     if !suspects.is_empty() {
         bgpd.enable().await?;
     }
@@ -425,7 +425,7 @@ async fn resync(socket: &Path) -> Result<(), DaemonError> {
 
 /// Reads the sessions from a recorded answer to `show bgp neighbors json`, given at `now`; `None` if it is none.
 pub fn parse_sessions(recorded: &str, peers: &Peers, now: i64) -> Option<Vec<Session>> {
-    show::sessions(recorded, peers, now)
+    Some(Neighbors::read(recorded)?.sessions(peers, now))
 }
 
 /// Reads the routes from a recorded answer to `show bgp FAMILY unicast … json`; `None` if it is none.

@@ -15,11 +15,11 @@ use super::change::{Change, Command, Judged};
 use super::installation;
 use super::note_stale;
 use super::programs::Sockets;
-use super::show;
-use super::vty::Client;
+use super::show::{self, Neighbors};
+use super::vty::{Client, Reply};
 use crate::daemons::Peers;
 use crate::model::{Asn, Family, Program};
-use crate::plan::frr::{Configuration, Line};
+use crate::plan::frr::{Configuration, Line, is_main_part};
 use crate::sys::files;
 
 /// How long one command of a change may take: a batch of thousands of prefixes is one.
@@ -30,7 +30,6 @@ const FORGOTTEN_AFTER: Duration = Duration::from_millis(1200);
 /// there are only lists and route maps in one.
 const OPEN: &str = "XFRR_start_configuration";
 const CLOSE: &str = "XFRR_end_configuration";
-const SESSIONS: &str = "show bgp neighbors json";
 
 /// The sessions that are up, with how many there were of that neighbor so far.
 type Established = BTreeMap<String, u64>;
@@ -67,13 +66,17 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
     judge_anew(&mut daemon, &change).await
 }
 
+fn established(reply: &Reply) -> Established {
+    Neighbors::read(&reply.text).unwrap_or_default().established()
+}
+
 /// Ends the sessions that another line counts for only from the next one on, unless bgpd has done so itself.
 async fn open_anew(bgpd: &mut Client, change: &Change, before: &Established) -> Result<(), DaemonError> {
     if change.opened_anew.is_empty() {
         return Ok(());
     }
-    let reply = bgpd.ask(SESSIONS).await?;
-    for (neighbor, count) in show::established(&reply.text) {
+    let reply = bgpd.ask(show::NEIGHBORS).await?;
+    for (neighbor, count) in established(&reply) {
         if change.opened_anew.contains(&neighbor) && before.get(&neighbor) == Some(&count) {
             bgpd.ask(&format!("clear bgp {neighbor}")).await?;
         }
@@ -87,9 +90,10 @@ async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonErro
     if change.judged_anew.is_empty() {
         return Ok(());
     }
-    let reply = bgpd.ask(SESSIONS).await?;
-    let mut sessions = show::sessions(&reply.text, &Peers::new(), 0).unwrap_or_default();
-    note_stale(bgpd, &mut sessions, &reply.text).await?;
+    let reply = bgpd.ask(show::NEIGHBORS).await?;
+    let answer = Neighbors::read(&reply.text).unwrap_or_default();
+    let mut sessions = answer.sessions(&Peers::new(), 0);
+    note_stale(bgpd, &mut sessions, &answer).await?;
     let mut stale = Vec::new();
     for session in &sessions {
         if session.stale && change.judged_anew.contains_key(&session.protocol) {
@@ -116,8 +120,12 @@ async fn judge_anew(bgpd: &mut Client, change: &Change) -> Result<(), DaemonErro
 async fn drop_stale(bgpd: &mut Client, neighbor: &str, asn: Option<Asn>) -> Result<(), DaemonError> {
     let Some(asn) = asn else { return Ok(()) };
     let down = format!("neighbor {neighbor} shutdown");
-    let up = format!("no {down}");
-    for command in ["configure terminal", &format!("router bgp {asn}"), &down, &up, "end"] {
+    configure(bgpd, &[&format!("router bgp {asn}"), &down, &format!("no {down}")]).await
+}
+
+/// Types commands as a configuration of their own.
+async fn configure(bgpd: &mut Client, commands: &[&str]) -> Result<(), DaemonError> {
+    for command in ["configure terminal"].iter().chain(commands).chain(&["end"]) {
         bgpd.apply("bgpd", command).await?;
     }
     Ok(())
@@ -131,27 +139,20 @@ async fn tell_anew(bgpd: &Path, policy: &str) -> Result<(), DaemonError> {
     let mut bgpd = Client::connect(bgpd, WITHIN).await?;
     bgpd.enable().await?;
     let running = Configuration::read(&bgpd.ask("show running-config").await?.text);
-    let is_own = |line: &&Line| line.text.starts_with("router bgp ") && !line.text.contains(" vrf ");
+    let is_own = |line: &&Line| is_main_part(&line.text);
     let Some(own) = running.lines.iter().find(is_own).map(|line| line.text.clone()) else { return Ok(()) };
     let place = [own.clone(), part.clone()];
     let told = running.lines.iter().find(|line| line.path == place && line.text.starts_with("table-map "));
     let told = told.map_or(format!("no table-map {NONE}"), |line| line.text.clone());
-    let mut configure = async |commands: &[&str]| -> Result<(), DaemonError> {
-        let begun = ["configure terminal"].iter().chain(commands).chain(&["end"]);
-        for command in begun {
-            bgpd.apply("bgpd", command).await?;
-        }
-        Ok(())
-    };
     let none = format!("table-map {NONE}");
     let map = format!("route-map {NONE} deny 10");
-    let taken = configure(&[&map, "exit", &own, &part, &none]).await;
+    let taken = configure(&mut bgpd, &[&map, "exit", &own, &part, &none]).await;
     if taken.is_ok() {
         sleep(FORGOTTEN_AFTER).await;
     }
     // Whatever came of it, the routes must come back.
-    let given = configure(&[&own, &part, &told]).await;
-    let swept = configure(&[&format!("no route-map {NONE}")]).await;
+    let given = configure(&mut bgpd, &[&own, &part, &told]).await;
+    let swept = configure(&mut bgpd, &[&format!("no route-map {NONE}")]).await;
     taken.and(given).and(swept)
 }
 
@@ -256,7 +257,7 @@ impl Configuring {
     }
 
     async fn established(&mut self) -> Result<Established, DaemonError> {
-        Ok(show::established(&self.daemon.ask(&format!("do {SESSIONS}")).await?.text))
+        Ok(established(&self.daemon.ask(&format!("do {}", show::NEIGHBORS)).await?))
     }
 
     /// Whether the daemon runs a line. What is removed may be gone already, where a change was cut short and is begun again, and FRR

@@ -13,11 +13,71 @@ use crate::plan::{self, frr::Configuration};
 /// The state of a session that a daemon was given and does not have.
 const MISSING: &str = "Missing";
 
-/// The sessions of an answer to `show bgp neighbors json` that was given at `now`, in FRR's order; `None` if it is none.
-pub(super) fn sessions(text: &str, peers: &Peers, now: i64) -> Option<Vec<Session>> {
-    let all: Map<String, Value> = serde_json::from_str(text).ok()?;
-    // `bgpNoSuchNeighbor` and the like are no objects.
-    Some(all.iter().filter_map(|(key, value)| Some(session(key, value.as_object()?, peers, now))).collect())
+/// What bgpd is asked for its sessions.
+pub(super) const NEIGHBORS: &str = "show bgp neighbors json";
+
+/// An answer to [`NEIGHBORS`], read once for all that is in it: a neighbor is some ten kilobytes of text.
+#[derive(Debug, Default)]
+pub(super) struct Neighbors(Map<String, Value>);
+
+impl Neighbors {
+    /// `None` if it is none.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
+    /// Its sessions, if it was given at `now`, in FRR's order.
+    pub(super) fn sessions(&self, peers: &Peers, now: i64) -> Vec<Session> {
+        // `bgpNoSuchNeighbor` and the like are no objects.
+        self.0.iter().filter_map(|(key, value)| Some(session(key, value.as_object()?, peers, now))).collect()
+    }
+
+    /// The sessions that are Established and keep what their filters refuse (`soft-reconfiguration inbound`), by FRR's name, each for
+    /// its family.
+    pub(super) fn keeping_refused(&self) -> Vec<(String, Family)> {
+        self.in_families(|it, family| {
+            let info = it.get("addressFamilyInfo")?.get(word(family))?;
+            info.get("inboundSoftConfigPermit")?.as_bool()
+        })
+    }
+
+    /// The sessions that are Established, by FRR's name, each with how many that neighbor had so far: of two answers with the same
+    /// number it is one session.
+    pub(super) fn established(&self) -> BTreeMap<String, u64> {
+        self.up().filter_map(|(key, it)| Some((key.clone(), it.get("connectionsEstablished")?.as_u64()?))).collect()
+    }
+
+    /// The sessions of which stale routes may be kept although no timer runs, by FRR's name, each for its family.
+    ///
+    /// From 10.0 on the timers are lost with the connection that was there before, where the neighbor is the one that connects
+    /// (`peer_xfer_conn()`; not in 10.6), and what is stale stays until the neighbor says that it has said everything.
+    pub(super) fn may_be_stale(&self) -> Vec<(String, Family)> {
+        let returned = |it: &Map<String, Value>| {
+            let capability = it.get("neighborCapabilities").and_then(|all| all.get("gracefulRestart")?.as_str());
+            it.get("connectionsDropped").and_then(Value::as_u64).is_some_and(|dropped| dropped > 0)
+                && capability.is_some_and(|word| word.to_lowercase().contains("received"))
+                && !is_stale(it)
+        };
+        self.in_families(|it, family| {
+            it.get("addressFamilyInfo")?.get(word(family))?;
+            let told =
+                it.get("gracefulRestartInfo").and_then(|info| info.get("endOfRibRecv")?.get(word(family))?.as_bool());
+            Some(told != Some(true) && returned(it))
+        })
+    }
+
+    /// Those that are Established.
+    fn up(&self) -> impl Iterator<Item = (&String, &Map<String, Value>)> {
+        let objects = self.0.iter().filter_map(|(key, it)| Some((key, it.as_object()?)));
+        objects.filter(|(_, it)| it.get("bgpState").and_then(Value::as_str) == Some("Established"))
+    }
+
+    /// Those of them of which something is so in a family.
+    fn in_families(&self, is_so: impl Fn(&Map<String, Value>, Family) -> Option<bool>) -> Vec<(String, Family)> {
+        let each = self.up().flat_map(|(key, it)| Family::ALL.map(|family| (key, it, family)));
+        let so = each.filter(|(_, it, family)| is_so(it, *family) == Some(true));
+        so.map(|(key, _, family)| (key.clone(), family)).collect()
+    }
 }
 
 /// What FRR calls a family in JSON.
@@ -128,60 +188,6 @@ fn counts(it: &Map<String, Value>, family: Family, established: bool) -> Option<
     })
 }
 
-/// Of an answer to `show bgp neighbors json`, the sessions that are Established and keep what their filters refuse
-/// (`soft-reconfiguration inbound`), by FRR's name, each for its family.
-pub(super) fn keeping_refused(text: &str) -> Vec<(String, Family)> {
-    let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
-    let established = all.iter().filter(|(_, it)| it.get("bgpState").and_then(Value::as_str) == Some("Established"));
-    let keeps = |it: &Value, family: Family| {
-        let info = it.get("addressFamilyInfo")?.get(word(family))?;
-        info.get("inboundSoftConfigPermit")?.as_bool()
-    };
-    established
-        .flat_map(|(key, it)| {
-            let families = Family::ALL.into_iter().filter(|family| keeps(it, *family) == Some(true));
-            families.map(|family| (key.clone(), family)).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-/// Of an answer to `show bgp neighbors json`, the sessions that are Established, by FRR's name, each with how many that neighbor
-/// had so far: of two answers with the same number it is one session.
-pub(super) fn established(text: &str) -> BTreeMap<String, u64> {
-    let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
-    let is_up = |it: &Value| it.get("bgpState").and_then(Value::as_str) == Some("Established");
-    let up = all.into_iter().filter(|(_, it)| is_up(it));
-    up.filter_map(|(key, it)| Some((key, it.get("connectionsEstablished")?.as_u64()?))).collect()
-}
-
-/// Of the same answer, the sessions of which stale routes may be kept although no timer runs, by FRR's name, each for its family.
-///
-/// From 10.0 on the timers are lost with the connection that was there before, where the neighbor is the one that connects
-/// (`peer_xfer_conn()`; not in 10.6), and what is stale stays until the neighbor says that it has said everything.
-pub(super) fn may_be_stale(text: &str) -> Vec<(String, Family)> {
-    let all: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
-    let returned = |it: &Value| {
-        let capability =
-            it.get("neighborCapabilities").and_then(|all| all.get("gracefulRestart")).and_then(Value::as_str);
-        it.get("bgpState").and_then(Value::as_str) == Some("Established")
-            && it.get("connectionsDropped").and_then(Value::as_u64).is_some_and(|dropped| dropped > 0)
-            && capability.is_some_and(|word| word.to_lowercase().contains("received"))
-            && it.as_object().is_some_and(|it| !is_stale(it))
-    };
-    let awaited = |it: &Value, family: Family| {
-        let told =
-            it.get("gracefulRestartInfo").and_then(|info| info.get("endOfRibRecv")?.get(word(family))?.as_bool());
-        it.get("addressFamilyInfo").is_some_and(|info| info.get(word(family)).is_some()) && told != Some(true)
-    };
-    all.iter()
-        .filter(|(_, it)| returned(it))
-        .flat_map(|(key, it)| {
-            let families = Family::ALL.into_iter().filter(|family| awaited(it, *family));
-            families.map(|family| (key.clone(), family)).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
 /// How many stale routes there are of those that an answer to `… neighbors NAME prefix-counts json` speaks of.
 pub(super) fn stale(text: &str) -> u64 {
     let answer: Value = serde_json::from_str(text).unwrap_or_default();
@@ -257,6 +263,7 @@ mod tests {
             "192.0.2.4": neighbor(1, both, &json!({ "endOfRibRecv": { "ipv4Unicast": true, "ipv6Unicast": true } })),
             "192.0.2.5": neighbor(1, both, &json!({ "gracefulStalepathTimerMsecs": 1000, "endOfRibRecv": {} })),
         });
+        let may_be_stale = |text: &str| Neighbors::read(text).unwrap_or_default().may_be_stale();
         assert_eq!(may_be_stale(&all.to_string()), [("192.0.2.1".to_owned(), Family::Ipv4)]);
         assert_eq!(may_be_stale("no such thing"), []);
     }
