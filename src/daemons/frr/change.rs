@@ -68,7 +68,6 @@ pub struct Change {
 impl Change {
     /// The way from `old`, which bgpd has read, to `new`.
     pub fn between(old: &str, new: &str) -> Self {
-        let opened = opened_anew_by_frr(old, new);
         let (old, new) = (Configuration::read(old), Configuration::read(new));
         let mut change = Self::default();
         change.objects(&old, &new);
@@ -76,7 +75,7 @@ impl Change {
         ranked.sort_by_key(|(rank, _)| *rank);
         change.switch = ranked.into_iter().map(|(_, step)| step).collect();
         change.written_anew = written_anew(&old, &new);
-        change.opened_anew = opened;
+        change.opened_anew = opened_anew_by_frr(&old, &new);
         change
     }
 

@@ -124,7 +124,7 @@ pub fn judged_anew_by_bird(old: Option<&str>, new: &str) -> Option<BTreeMap<Stri
 
 /// The sessions of FRR that begin anew for sure when it is told `new` instead of `old`, by its own names of them, and that have the same
 /// neighbor afterwards.
-pub fn opened_anew_by_frr(old: &str, new: &str) -> BTreeSet<String> {
+pub fn opened_anew_by_frr(old: &super::frr::Configuration, new: &super::frr::Configuration) -> BTreeSet<String> {
     frr::opened_anew(old, new)
 }
 

@@ -33,9 +33,17 @@ pub(super) fn changes<'n>(
     known: impl Fn(&str) -> Option<&'n Negotiated>,
     is_ours: impl Fn(&Configured) -> bool,
 ) -> Vec<(Configured, Vec<Reason>)> {
-    let (old, new) = (Configuration::read(old), Configuration::read(new));
+    changes_between(&Configuration::read(old), &Configuration::read(new), known, is_ours)
+}
+
+fn changes_between<'n>(
+    old: &Configuration,
+    new: &Configuration,
+    known: impl Fn(&str) -> Option<&'n Negotiated>,
+    is_ours: impl Fn(&Configured) -> bool,
+) -> Vec<(Configured, Vec<Reason>)> {
     let (before, after) = (old.neighbors(), new.neighbors());
-    let common = common(&old, &new);
+    let common = common(old, new);
     let mut changes = Vec::new();
     for (name, lines) in before.iter().filter(|(_, lines)| !is_group(lines)) {
         let session = configured(name, lines);
@@ -60,11 +68,11 @@ pub(super) fn changes<'n>(
 }
 
 /// The sessions that begin anew for sure, whatever the neighbor can do, apart from those that are removed or made anew.
-pub(super) fn opened_anew(old: &str, new: &str) -> BTreeSet<String> {
-    if own_asn(&Configuration::read(old)) != own_asn(&Configuration::read(new)) {
+pub(super) fn opened_anew(old: &Configuration, new: &Configuration) -> BTreeSet<String> {
+    if own_asn(old) != own_asn(new) {
         return BTreeSet::new();
     }
-    let changes = changes(old, new, |_| None, |_| true).into_iter();
+    let changes = changes_between(old, new, |_| None, |_| true).into_iter();
     let is_anew = |reason: &Reason| reason.certain && reason.about != About::Removed;
     changes.filter(|(_, reasons)| reasons.iter().any(is_anew)).map(|(session, _)| session.protocol).collect()
 }
