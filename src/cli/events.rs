@@ -83,7 +83,7 @@ fn line(event: &Event, json: bool) -> String {
     let time = event.time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
     let time = styled(AnsiColor::BrightBlack.on_default(), &time);
     let domain = event.domain.as_ref().map_or("rdsup", DomainName::as_str);
-    let words = output::harmless(&event.what.to_string()).replace(['\n', '\t'], " ");
+    let words = output::one_line(&event.what.to_string());
     format!("{time} {domain:11} {}\n", styled(health.style(), &words))
 }
 

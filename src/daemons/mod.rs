@@ -229,10 +229,10 @@ pub trait RoutingDaemon: Send + Sync {
     /// stay until the neighbors have said everything again.
     fn accepts_the_same(&self, old: &str, new: &str) -> bool;
 
-    /// The protocols (`rtm_protocol`) of the routes that a program of it leaves in the kernel when it is killed, and that must be
+    /// The protocol (`rtm_protocol`) of the routes that a program of it leaves in the kernel when it is killed, and that must be
     /// gone before the next one begins which is not to keep them. None where that one removes them by itself.
-    fn leaves(&self, _: Program) -> &'static [u8] {
-        &[]
+    fn leaves(&self, _: Program) -> Option<u8> {
+        None
     }
 
     /// The protocol of the routes that a program of it would damage if it found them in the kernel before [`RoutingDaemon::recover`]
@@ -265,6 +265,11 @@ pub trait RoutingDaemon: Send + Sync {
 
     /// Its version, as in `2.0.12`.
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>>;
+
+    /// Whether it opens a session that BFD is to watch only while BFD is up.
+    fn waits_for_bfd(&self) -> bool {
+        false
+    }
 
     /// What whoever configures it is to know of the version that is installed.
     fn remark(&self) -> BoxFuture<'_, Option<String>> {

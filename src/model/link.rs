@@ -72,8 +72,8 @@ impl LinkEnd {
         Ipv6Addr::new(0xfe80, 0, 0, 0, high, low, 0, if first { 1 } else { 2 })
     }
 
-    /// The addresses of both ends of a link with FRR at an end that the file does not number. bgpd, which waits until zebra tells of the way to
-    /// a neighbor, never asks about a link-local address that the file gives, as it does not say on which interface
+    /// The addresses of both ends of a link with FRR at an end that the file does not number. bgpd, which waits until zebra tells
+    /// of the way to a neighbor, never asks about a link-local address that the file gives, as it does not say on which interface
     /// (`bgp_find_or_add_nexthop`). Two of them would wait for each other; where a BIRD connects, FRR 10 finds no way to what
     /// it announces.
     ///

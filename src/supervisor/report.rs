@@ -17,7 +17,7 @@ use super::processes::ProcessReport;
 use super::removed;
 use super::requests::View;
 use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, GenerationStatus, LinkStatus, StatusReport};
-use crate::daemons::{DaemonError, Session, frr, of_kind};
+use crate::daemons::{DaemonError, RoutingDaemon, Session, of_kind};
 use crate::history::Pending;
 use crate::model::{DaemonKind, Domain, DomainName, Routing};
 use crate::policy::{self, Reason};
@@ -127,16 +127,17 @@ fn expected_sessions(view: &View, domain: &Domain) -> usize {
 
 async fn sessions(view: &View, domain: &Domain) -> Result<Vec<Session>, String> {
     let Some(daemon) = of_kind(domain.daemon) else { return Ok(Vec::new()) };
+    let who = domain.daemon.as_str();
     // Whoever is known not to answer is not waited for.
     if view.processes.get(&domain.name).is_some_and(is_deaf) {
-        return Err(no_answer(daemon.kind().as_str(), None));
+        return Err(no_answer(who, None));
     }
     let socket = view.layout.socket(&domain.name, daemon.kind());
     // Its patience is for each piece of an answer, of which one that was taken over can make as many as it likes.
     let answer = timeout(SESSIONS_WITHIN, daemon.sessions(&socket, &view.peers(&domain.name))).await;
-    answer.map_err(|_| no_answer(daemon.kind().as_str(), None))?.map_err(|error| match error {
+    answer.map_err(|_| no_answer(who, None))?.map_err(|error| match error {
         DaemonError::NoAnswer { .. } | DaemonError::Unreachable { .. } | DaemonError::BrokenOff { .. } => {
-            no_answer(daemon.kind().as_str(), error.why_silent().as_deref())
+            no_answer(who, error.why_silent().as_deref())
         }
         error => error.to_string(),
     })
@@ -252,11 +253,10 @@ fn is_to_be_watched(domain: &Domain, session: &Session) -> bool {
 /// Neighbors with whom FRR begins no session as long as BFD is down, for which it has no word of its own.
 fn held(domain: &Domain, sessions: &[Session]) -> Vec<String> {
     let waits = |session: &&Session| {
-        domain.daemon == DaemonKind::Frr
-            && !session.is_established()
+        !session.is_established()
             && session.bfd.as_deref() == Some("down")
             && is_to_be_watched(domain, session)
-            && frr::dialect().bfd_first
+            && of_kind(domain.daemon).is_some_and(RoutingDaemon::waits_for_bfd)
     };
     let words = |session: &Session| {
         format!("BFD with {} is down, and FRR 10.2 and 10.3 open no session without it", session.name)

@@ -26,7 +26,7 @@ pub async fn validate(prepared: &Prepared) -> Result<Vec<String>, PrepareError> 
     let (mut faults, mut notes) = filters;
     faults.extend(daemons);
     verdict(faults)?;
-    for daemon in [DaemonKind::Bird, DaemonKind::Frr].into_iter().filter_map(of_kind) {
+    for daemon in DaemonKind::ALL.into_iter().filter_map(of_kind) {
         if prepared.network.domains.iter().any(|domain| domain.daemon == daemon.kind()) {
             notes.extend(daemon.remark().await);
         }

@@ -140,14 +140,11 @@ impl Machine {
         Ok(opened)
     }
 
-    /// Removes what a routing daemon that is no more has written to the kernel in a domain, by the protocols of its routes.
-    pub async fn clear_routes(&self, domain: &DomainName, protocols: &[u8]) -> Result<(), SysError> {
-        for protocol in protocols {
-            let connection = self.connection(domain).await?;
-            let cleared = route::clear(&connection, *protocol).await;
-            cleared.map_err(|error| SysError::netlink(format!("remove old routes from {domain}"), error))?;
-        }
-        Ok(())
+    /// Removes what a routing daemon that is no more has written to the kernel in a domain, by the protocol of its routes.
+    pub async fn clear_routes(&self, domain: &DomainName, protocol: u8) -> Result<(), SysError> {
+        let connection = self.connection(domain).await?;
+        let cleared = route::clear(&connection, protocol).await;
+        cleared.map_err(|error| SysError::netlink(format!("remove old routes from {domain}"), error))
     }
 
     /// Covers what a routing daemon that is no more has written to the kernel in a domain, by the protocol of its routes, from the next
@@ -160,7 +157,7 @@ impl Machine {
 
     /// Takes the cover away.
     pub async fn uncover_routes(&self, domain: &DomainName) -> Result<(), SysError> {
-        self.clear_routes(domain, &[COVER_PROTOCOL]).await
+        self.clear_routes(domain, COVER_PROTOCOL).await
     }
 
     /// Gives back the memory that observing and executing took: connections (64 KiB each) are closed, and what was freed

@@ -167,13 +167,12 @@ fn own_sources_believed(domains: &Domains<'_>, link: &KnownLink<'_>, index: usiz
         }
     }
     for (net, place, pattern, span, more) in found {
-        let others = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let overlap = if more == 0 { "which overlaps" } else { "which overlap" };
+        let overlap = match more {
+            0 => ", which overlaps".to_owned(),
+            more => format!(" and {more} more, which overlap"),
+        };
         report
-            .warning(
-                span,
-                format!("{:?} accepts {pattern}{others}, {overlap} its own {}", known.name.value, net.trunc()),
-            )
+            .warning(span, format!("{:?} accepts {pattern}{overlap} its own {}", known.name.value, net.trunc()))
             .see(place, "its own")
             .hint("packets that pretend to come from there would be believed; name what the other end has");
     }

@@ -76,8 +76,8 @@ impl RoutingDaemon for Frr {
 
     /// A zebra without `-K` means to remove all that it finds at once, and from 10.0 on does that before it has looked at what it
     /// found (`rib_sweep_route()`, `process_subq_early_route()`), with 8.4 it may where that is much. Then it keeps it for ever.
-    fn leaves(&self, program: Program) -> &'static [u8] {
-        if program == Program::Zebra { &[BGP_ROUTES] } else { &[] }
+    fn leaves(&self, program: Program) -> Option<u8> {
+        (program == Program::Zebra).then_some(BGP_ROUTES)
     }
 
     /// It has forgotten their gateways ([`Dialect::loses_gateways`](crate::render::frr::Dialect)), and writes them again 10 ms after it has
@@ -124,6 +124,10 @@ impl RoutingDaemon for Frr {
 
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
         async { Ok(installation::find().await?.version) }.boxed()
+    }
+
+    fn waits_for_bfd(&self) -> bool {
+        installation::dialect().bfd_first
     }
 
     fn remark(&self) -> BoxFuture<'_, Option<String>> {

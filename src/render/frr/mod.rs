@@ -204,10 +204,9 @@ fn family(
     let told = |words| domain.extra.as_ref().is_some_and(|extra| extra.text.contains(words));
     let tag = (v4 && dialect.loses_gateways && !told("table-map") && !told("labeled-unicast")).then_some(TAG);
     // A map with other entries has another name.
-    let shape = [direct.map(str::to_owned), tag.map(|tag| tag.to_string())];
-    let parts: Vec<String> = std::iter::once(format!("{source:?}")).chain(shape.into_iter().flatten()).collect();
-    let parts = digest(&parts.iter().map(String::as_str).collect::<Vec<_>>());
-    let source_map = (source.is_some() || tag.is_some()).then(|| format!("rd-source{}-{parts}", digit(family)));
+    let entries = [Some(format!("{source:?}")), direct.map(str::to_owned), tag.map(|tag| tag.to_string())];
+    let entries = digest(&entries.iter().flatten().map(String::as_str).collect::<Vec<_>>());
+    let source_map = (source.is_some() || tag.is_some()).then(|| format!("rd-source{}-{entries}", digit(family)));
     FrrFamily {
         name: family.as_str(),
         command: steps::command(family),

@@ -183,7 +183,9 @@ async fn begin(
     });
     let keeps = keeps.await?;
     if !keeps {
-        machine.clear_routes(&name.domain, daemon.leaves(name.program)).await.map_err(|error| error.to_string())?;
+        if let Some(protocol) = daemon.leaves(name.program) {
+            machine.clear_routes(&name.domain, protocol).await.map_err(|error| error.to_string())?;
+        }
     } else if let Some(protocol) = daemon.damages(name.program)
         && let Err(error) = machine.cover_routes(&name.domain, protocol).await
     {

@@ -38,12 +38,8 @@ pub async fn dump(
         if let Some(protocol) = protocol {
             message.header.protocol = RouteProtocol::from(protocol);
         }
-        match connection.dump(RouteNetlinkMessage::GetRoute(message)).await {
-            Ok(answers) => routes.extend(answers.into_iter().filter_map(|answer| from_answer(answer, names))),
-            // A namespace without an address has no main table; a kernel without IPv6 has no such family.
-            Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) => {}
-            Err(error) => return Err(error),
-        }
+        let answers = ask(connection, message).await?;
+        routes.extend(answers.into_iter().filter_map(|answer| from_answer(answer, names)));
     }
     // Kernels that do not filter a dump answer with every table and protocol.
     routes.retain(|route| protocol.is_none_or(|wanted| route.protocol == wanted));
@@ -117,15 +113,22 @@ async fn dump_all(
     let mut message = RouteMessage::default();
     message.header.address_family = family;
     message.header.protocol = RouteProtocol::from(protocol);
-    let found = match connection.dump(RouteNetlinkMessage::GetRoute(message)).await {
-        Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) => Vec::new(),
-        other => other?,
-    };
+    let found = ask(connection, message).await?;
     let route = |answer| match answer {
         RouteNetlinkMessage::NewRoute(route) if u8::from(route.header.protocol) == protocol => Some(route),
         _ => None,
     };
     Ok(found.into_iter().filter_map(route).collect())
+}
+
+async fn ask(connection: &Connection, message: RouteMessage) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    match connection.dump(RouteNetlinkMessage::GetRoute(message)).await {
+        // A namespace without an address has no main table; a kernel without IPv6 has no such family.
+        Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) => {
+            Ok(Vec::new())
+        }
+        other => other,
+    }
 }
 
 /// Leaves of a route what it is known by.
