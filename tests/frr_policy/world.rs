@@ -2,7 +2,7 @@
 
 use rdsup::model::*;
 
-use crate::render_fixture::{accept, chain, domain, interface, link, name, nets, patterns};
+use crate::render_fixture::{accept, address_for_frr, chain, domain, interface, link, name, nets, patterns};
 
 /// The name of the domain that is looked at.
 pub const MIDDLE: &str = "middle";
@@ -75,13 +75,6 @@ pub fn network() -> Network {
     right.ends[1].addresses = nets(&["169.254.7.2/30", "2001:db8:fe::2/126"]);
     right.ends[1].accept.preference = Some(50);
     network.links.push(right);
-    for link in &mut network.links {
-        for (index, end) in link.ends.iter_mut().enumerate() {
-            end.link_local = LinkEnd::fixed_link_local(link.mark, index == 0, true);
-            if end.addresses.is_empty() && link.routing == Routing::Bgp {
-                end.addresses = vec![LinkEnd::fixed_addresses(link.mark)[index]];
-            }
-        }
-    }
+    address_for_frr(&mut network);
     network
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::machine::{Machine, SOON, eventually, frr_version, throughout};
-use crate::raw_speaker::{IPV4, IPV4_OVER_IPV6, IPV6, ROUTE_REFRESH, update};
+use crate::raw_speaker::{CONNECTS, IPV4, IPV4_OVER_IPV6, IPV6, ROUTE_REFRESH, WAITS, update};
 
 const EDGE: &str = r#"
 [domain.edge]
@@ -89,13 +89,8 @@ fn leads_to_the_neighbor(daemon: &str) {
         update(local, &[], None, Some((2, &["fe80::9"], &["2a00:9:9::/48"]))),
     ];
     // Of a session between link-local addresses FRR 10.3 takes no route if the other has opened it, and 8.4 never opens one.
-    let waits = daemon == "frr" && frr_version() >= [9, 1];
-    let at = ("isp", "wire");
-    let _local = if waits {
-        machine.answers(at, local, ("fe80::9", own), &ABLE, &told)
-    } else {
-        machine.tells(at, local, ("fe80::9", own), &ABLE, &told)
-    };
+    let how = if daemon == "frr" && frr_version() >= [9, 1] { WAITS } else { CONNECTS };
+    let _local = machine.speaks(how, ("isp", "wire"), local, ("fe80::9", own), &ABLE, &told);
     let routes = || machine.sh("ip -n edge -4 route; ip -n edge -6 route");
     for told in ["9.9.9.0/24", "2a00:c:9::/48", "2a00:9:9::/48"] {
         eventually(SOON, &format!("{told}, which is honest, is learned"), || routes().contains(told));

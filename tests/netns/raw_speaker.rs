@@ -70,6 +70,10 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Whether a peer opens its session or lets the other do so.
+pub const CONNECTS: &str = "connects";
+pub const WAITS: &str = "waits";
+
 impl Machine {
     /// Runs a peer at an interface of a namespace, that tells this as soon as it may and then only that it is there. It tries until
     /// it is let in.
@@ -81,22 +85,11 @@ impl Machine {
         able: &[&[u8]],
         updates: &[Vec<u8>],
     ) -> Background {
-        self.speaks("connects", at, asn, way, able, updates)
+        self.speaks(CONNECTS, at, asn, way, able, updates)
     }
 
-    /// The same peer, which waits until somebody connects to it.
-    pub fn answers(
-        &self,
-        at: (&str, &str),
-        asn: u32,
-        way: (&str, &str),
-        able: &[&[u8]],
-        updates: &[Vec<u8>],
-    ) -> Background {
-        self.speaks("waits", at, asn, way, able, updates)
-    }
-
-    fn speaks(
+    /// The same peer, which connects or waits until somebody connects to it.
+    pub fn speaks(
         &self,
         how: &str,
         (namespace, interface): (&str, &str),

@@ -484,6 +484,12 @@ pub fn with_frr(mut network: Network) -> Network {
             extra.text = String::from("! first\nip prefix-list admins-own seq 5 permit 192.0.2.0/24");
         }
     }
+    address_for_frr(&mut network);
+    network
+}
+
+/// Gives links the addresses that they have with FRR at an end.
+pub fn address_for_frr(network: &mut Network) {
     for link in &mut network.links {
         for (index, end) in link.ends.iter_mut().enumerate() {
             end.link_local = LinkEnd::fixed_link_local(link.mark, index == 0, true);
@@ -492,5 +498,4 @@ pub fn with_frr(mut network: Network) -> Network {
             }
         }
     }
-    network
 }

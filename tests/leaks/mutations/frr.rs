@@ -19,8 +19,21 @@ const MATCHES: &str = "{{#each matches}}\n match {{this}}\n{{/each}}\n";
 
 /// A step that tests nothing any more, named by a condition.
 macro_rules! without {
-    ($condition:literal) => {
-        concat!("{{#unless ", $condition, "}}\n{{#each matches}}\n match {{this}}\n{{/each}}\n{{/unless}}\n")
+    ($($condition:literal),+) => {
+        concat!("{{#unless ", $($condition,)+ "}}\n{{#each matches}}\n match {{this}}\n{{/each}}\n{{/unless}}\n")
+    };
+}
+
+/// The same for a step that is one of several alike, by its number, which is another one where every route has a mark.
+macro_rules! without_way {
+    ($number:literal, marked $marked:literal) => {
+        without!(
+            r#"(and (eq why "Where it came from and where it may go") (or (and @root.mark (eq number "#,
+            $marked,
+            ")) (and (not @root.mark) (eq number ",
+            $number,
+            "))))"
+        )
     };
 }
 
@@ -95,9 +108,7 @@ pub const MUTATIONS: &[Mutation] = &[
         &["routes: a third domain's over a link"],
         STEPS,
         MATCHES,
-        without!(
-            r#"(and (eq why "Where it came from and where it may go") (or (and @root.mark (eq number 3)) (and (not @root.mark) (eq number 1))))"#
-        ),
+        without_way!(1, marked 3),
     ),
     frr(
         "frr: no transit, and nothing from outside to outside",
@@ -108,18 +119,14 @@ pub const MUTATIONS: &[Mutation] = &[
         ],
         STEPS,
         MATCHES,
-        without!(
-            r#"(and (eq why "Where it came from and where it may go") (or (and @root.mark (eq number 3)) (and (not @root.mark) (eq number 1))))"#
-        ),
+        without_way!(1, marked 3),
     ),
     frr(
         "frr: what is shown stays on its link",
         &["routes: shown to another domain only"],
         STEPS,
         MATCHES,
-        without!(
-            r#"(and (eq why "Where it came from and where it may go") (or (and @root.mark (eq number 5)) (and (not @root.mark) (eq number 3))))"#
-        ),
+        without_way!(3, marked 5),
     ),
     frr(
         "frr: labels of what is learned",
