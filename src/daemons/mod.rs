@@ -26,6 +26,7 @@ use futures_util::future::BoxFuture;
 
 use crate::model::{DaemonKind, Program};
 use crate::plan::Layout;
+use crate::supervise::StopSignal;
 use crate::sys::process::MountPlan;
 
 /// How long a whole answer may take that is asked for again and again. One that comes in pieces without end must keep nobody.
@@ -94,6 +95,14 @@ pub enum DaemonError {
     /// It gave no answer in time.
     #[error("the daemon at {} gave no answer for {} s", socket.display(), after.as_secs())]
     NoAnswer {
+        /// The control socket.
+        socket: PathBuf,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// It went on answering, a bit now and then, without coming to an end in time.
+    #[error("the answer of the daemon at {} had not ended after {} s", socket.display(), after.as_secs())]
+    NoEnd {
         /// The control socket.
         socket: PathBuf,
         /// How long was waited.
@@ -257,10 +266,21 @@ pub trait RoutingDaemon: Send + Sync {
         &[]
     }
 
-    /// Whether a program of it is of no use any more when another was lost, which had been ready or not: then it is killed, and
+    /// What a program of it that nobody waits for has to see come about before it is started, if anything: until then it keeps no
+    /// other from its turn.
+    fn awaits<'a>(&'a self, _program: Program, _place: &'a Place) -> Option<BoxFuture<'a, ()>> {
+        None
+    }
+
+    /// Whether a program of it is of no use any more when another was lost, which had been ready or not: then it is ended, and
     /// both begin again.
     fn falls_with(&self, _program: Program, _lost: Program, _was_ready: bool) -> bool {
         false
+    }
+
+    /// What ends a program of it that is to begin again. SIGKILL leaves sessions and routes to whoever comes next.
+    fn renewed_by(&self, _: Program) -> StopSignal {
+        StopSignal::Kill
     }
 
     /// Its version, as in `2.0.12`.

@@ -44,8 +44,8 @@ pub enum Event {
     /// It answered.
     Answering,
     /// It is of no use as it is, and must begin again: another program of the same daemon was lost, or what it has read is not
-    /// known.
-    Renew,
+    /// known. The signal is what ends it; SIGKILL follows where that does not.
+    Renew(StopSignal),
 }
 
 /// What the driver must do, in this order.
@@ -191,7 +191,7 @@ impl Machine {
             Event::NotAnswering => Input::NoAnswer,
             Event::Working => Input::Working,
             Event::Answering => Input::Answer,
-            Event::Renew => Input::Renew,
+            Event::Renew(_) => Input::Renew,
         };
         match event {
             Event::Want | Event::Adopted { .. } => self.wanted = true,
@@ -278,9 +278,10 @@ impl Machine {
                 vec![Action::Report(Report::NotReadyInTime { after }), Action::Signal(StopSignal::Kill)]
             }
             Rule::Renew => {
+                let Event::Renew(signal) = *event else { return Vec::new() };
                 self.renewed = true;
                 self.enter(State::Hung, Some(now + STOP_WITHIN));
-                vec![Action::Report(Report::Renewed), Action::Signal(StopSignal::Kill)]
+                vec![Action::Report(Report::Renewed), Action::Signal(signal)]
             }
             Rule::Insist => {
                 self.deadline = Some(now + STOP_WITHIN);

@@ -105,7 +105,7 @@ impl fmt::Display for Report {
             Self::Busy => f.write_str("is busy and does not answer"),
             Self::AnswersAgain => f.write_str("answers again"),
             Self::Hung { after } => write!(f, "hung, no answer for {} s: killed", after.as_secs()),
-            Self::Renewed => f.write_str("killed, to begin again"),
+            Self::Renewed => f.write_str("ended, to begin again"),
             Self::WillNotStop => write!(f, "did not leave within {} s: killed", STOP_WITHIN.as_secs()),
             Self::WillNotDie => f.write_str("killed and still there"),
             Self::Stopped => f.write_str("stopped"),

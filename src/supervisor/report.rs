@@ -136,9 +136,10 @@ async fn sessions(view: &View, domain: &Domain) -> Result<Vec<Session>, String> 
     // Its patience is for each piece of an answer, of which one that was taken over can make as many as it likes.
     let answer = timeout(SESSIONS_WITHIN, daemon.sessions(&socket, &view.peers(&domain.name))).await;
     answer.map_err(|_| no_answer(who, None))?.map_err(|error| match error {
-        DaemonError::NoAnswer { .. } | DaemonError::Unreachable { .. } | DaemonError::BrokenOff { .. } => {
-            no_answer(who, error.why_silent().as_deref())
-        }
+        DaemonError::NoAnswer { .. }
+        | DaemonError::NoEnd { .. }
+        | DaemonError::Unreachable { .. }
+        | DaemonError::BrokenOff { .. } => no_answer(who, error.why_silent().as_deref()),
         error => error.to_string(),
     })
 }

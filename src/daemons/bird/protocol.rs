@@ -141,7 +141,7 @@ impl Client {
             Ok(Err(source)) => return Err(DaemonError::BrokenOff { socket: self.socket.clone(), source }),
             Ok(Ok(())) => {}
         }
-        let no_end = DaemonError::NoAnswer { socket: self.socket.clone(), after: self.longest };
+        let no_end = DaemonError::NoEnd { socket: self.socket.clone(), after: self.longest };
         match timeout(self.longest, self.reply()).await.unwrap_or(Err(no_end)) {
             Err(DaemonError::BrokenOff { .. }) if command.len() > SURELY_READ => {
                 let (length, socket) = (command.len(), self.socket.display());

@@ -32,6 +32,7 @@ use self::vty::Client;
 use super::connect::connect;
 use super::{Access, Answer, Command, DaemonError, Peers, Place, Query, Route, RoutingDaemon, Session, Target};
 use crate::model::{DaemonKind, Family, Program};
+use crate::supervise::StopSignal;
 use crate::sys::clock::second_in_progress;
 use crate::sys::process::MountPlan;
 
@@ -46,6 +47,10 @@ const BGP_ROUTES: u8 = 186;
 /// How long mgmtd may take to tell zebra its part, and how often zebra is asked meanwhile.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 const ASK_WHETHER_TOLD: Duration = Duration::from_millis(20);
+/// How long bfdd waits for the sessions that it is to watch, and how often it looks: those that are there come within a second or two,
+/// and a neighbor that is not must not keep others from being watched.
+const SESSIONS_FIRST: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// In a table with more routes than that nobody counts what is refused: status is asked often, and bgpd does nothing else meanwhile.
 const LARGEST_COUNTED: u64 = 100_000;
 /// Where FRR's daemons put what they say before they die, each in a directory that one which is killed leaves behind. The same
@@ -94,14 +99,32 @@ impl RoutingDaemon for Frr {
         programs::view(program, place, mounts)
     }
 
-    /// The others try only every 10 s to reach a zebra that is not there yet, and zebra without mgmtd writes a hundred lines a second. A bfdd that comes after bgpd asks for what it missed.
+    /// The others try only every 10 s to reach a zebra that is not there yet, and zebra without mgmtd writes a hundred lines a second.
+    /// A bfdd that comes after bgpd asks for what it missed.
     fn prerequisites(&self, program: Program, place: &Place) -> &'static [Program] {
         match program {
             Program::Zebra if place.config(Program::Mgmtd).exists() => &[Program::Mgmtd],
             Program::Bird | Program::Mgmtd | Program::Zebra => &[],
-            Program::Bgpd if place.config(Program::Bfdd).exists() => &[Program::Zebra, Program::Bfdd],
+            Program::Bfdd if !self.waits_for_bfd() => &[Program::Zebra, Program::Bgpd],
+            Program::Bgpd if self.waits_for_bfd() && place.config(Program::Bfdd).exists() => {
+                &[Program::Zebra, Program::Bfdd]
+            }
             Program::Bfdd | Program::Bgpd => &[Program::Zebra],
         }
+    }
+
+    /// bgpd that has begun learns the interface of a neighbor with its first session, and then orders another watch in place of the
+    /// one that it had (`bgp_peer_bfd_update_source()`). The neighbor hears that nobody watches any more, and closes the session
+    /// that has just come up if the first watch was up before it: BIRD then waits for a minute.
+    fn awaits<'a>(&'a self, program: Program, place: &'a Place) -> Option<BoxFuture<'a, ()>> {
+        (program == Program::Bfdd && !self.waits_for_bfd()).then(|| {
+            let sessions = async {
+                while !watched_are_up(&place.socket).await.unwrap_or(false) {
+                    sleep(LOOK_EVERY).await;
+                }
+            };
+            timeout(SESSIONS_FIRST, sessions).map(|_| ()).boxed()
+        })
     }
 
     /// They begin again together.
@@ -112,14 +135,20 @@ impl RoutingDaemon for Frr {
     ///
     /// A zebra that never comes up harms no bgpd. The other way round it would take the routes away in the end.
     ///
-    /// bfdd goes with zebra. It would find the next one after 10 s, with nobody any more who wants its sessions, and so close them and with
-    /// them the BGP sessions that came back meanwhile. The others need it for nothing that is lost with it.
+    /// bfdd goes after bgpd. Of zebra it would find the next one after 10 s, with nobody any more who wants its sessions, and so close
+    /// them and with them the BGP sessions that came back meanwhile. The others need it for nothing that is lost with it.
     fn falls_with(&self, program: Program, lost: Program, was_ready: bool) -> bool {
         let is_core = |program| self.kind().core().contains(program);
         match (program, lost) {
-            (Program::Bfdd, Program::Zebra) => was_ready,
+            (Program::Bfdd, Program::Bgpd) => true,
             _ => is_core(&program) && is_core(&lost) && (lost == Program::Bgpd || was_ready),
         }
+    }
+
+    /// bfdd that leaves says so to all who watch. A neighbor that learned it only by time, after about a second, would close a session
+    /// that had come back meanwhile.
+    fn renewed_by(&self, program: Program) -> StopSignal {
+        if program == Program::Bfdd { StopSignal::Term } else { StopSignal::Kill }
     }
 
     fn version(&self) -> BoxFuture<'_, Result<String, DaemonError>> {
@@ -403,6 +432,12 @@ async fn is_told(place: &Place) -> Result<(), DaemonError> {
 /// There is no command for it. But when the policy between a protocol and the kernel changes zebra judges its routes anew and
 /// writes them, which leaves alone the neighbors and what they sent. `clear bgp * soft in` asks them for it, and does not bring
 /// back what the kernel lost with a source address: bgpd hears what it knows and tells zebra nothing.
+/// Whether the session is up of each neighbor that BFD is to watch.
+async fn watched_are_up(socket: &Path) -> Result<bool, DaemonError> {
+    let reply = Client::connect(socket, PATIENCE).await?.ask(show::NEIGHBORS).await?;
+    Ok(Neighbors::read(&reply.text).is_some_and(|neighbors| neighbors.watched_are_up()))
+}
+
 async fn resync(socket: &Path) -> Result<(), DaemonError> {
     const OWN: &str = "rd-resync";
     let mut zebra = Client::connect(socket, PATIENCE).await?;

@@ -66,6 +66,12 @@ impl Neighbors {
         })
     }
 
+    /// Whether all are Established that BFD is to watch.
+    pub(super) fn watched_are_up(&self) -> bool {
+        let watched = self.0.values().filter(|it| it.get("peerBfdInfo").is_some()).count();
+        watched == self.up().filter(|(_, it)| it.contains_key("peerBfdInfo")).count()
+    }
+
     /// Those that are Established.
     fn up(&self) -> impl Iterator<Item = (&String, &Map<String, Value>)> {
         let objects = self.0.iter().filter_map(|(key, it)| Some((key, it.as_object()?)));

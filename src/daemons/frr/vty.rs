@@ -151,7 +151,7 @@ impl Client {
     pub async fn ask(&mut self, command: &str) -> Result<Reply, DaemonError> {
         one_line(command).map_err(|error| DaemonError::Refused(error.to_string()))?;
         let (longest, socket) = (self.longest, self.socket.clone());
-        let no_end = DaemonError::NoAnswer { socket, after: longest };
+        let no_end = DaemonError::NoEnd { socket, after: longest };
         timeout(longest, self.answer(command)).await.unwrap_or(Err(no_end))
     }
 

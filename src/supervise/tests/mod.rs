@@ -115,6 +115,6 @@ fn events() -> Vec<Event> {
         Event::NotAnswering,
         Event::Working,
         Event::Answering,
-        Event::Renew,
+        Event::Renew(StopSignal::Kill),
     ]
 }

@@ -30,7 +30,7 @@ fn one_that_begins_again_with_another_recovers_in_step_with_it_and_only_the_othe
     let (mut lost, now) = machine_in(Running);
     let (mut follower, _) = machine_in(Running);
     lost.handle(&Event::Exited(ExitReason::Code(1)), now);
-    let actions = follower.handle(&Event::Renew, now);
+    let actions = follower.handle(&Event::Renew(StopSignal::Kill), now);
     assert_eq!(actions[0], Action::Report(Report::Renewed));
     assert_eq!(signals(&actions), [StopSignal::Kill]);
     assert!(follower.is_renewed());
@@ -44,6 +44,14 @@ fn one_that_begins_again_with_another_recovers_in_step_with_it_and_only_the_othe
     assert!(!follower.is_renewed());
     follower.handle(&Event::Exited(ExitReason::Signal(9)), due);
     assert_eq!((follower.restarts(), follower.last_exit()), (1, Some("killed (SIGKILL)")));
+}
+
+#[test]
+fn one_that_is_asked_to_begin_again_is_killed_if_it_does_not() {
+    let (mut machine, now) = machine_in(Running);
+    assert_eq!(signals(&machine.handle(&Event::Renew(StopSignal::Term), now)), [StopSignal::Term]);
+    let due = machine.next_deadline().expect("it is not waited for without end");
+    assert_eq!(signals(&machine.handle(&Event::Tick, due)), [StopSignal::Kill]);
 }
 
 #[test]

@@ -67,19 +67,27 @@ impl Processes {
         // In the order in which they were asked for, few at a time: many at once would all be slow. The place in the queue is taken
         // here, since tasks begin in any order, and those that wait for a program must not keep it from its turn.
         let mut turn = Box::pin(self.launches.clone().acquire_owned());
-        let permit = turn.as_mut().now_or_never();
+        let permit = if daemon.awaits(name.program, &place).is_none() { turn.as_mut().now_or_never() } else { None };
         tokio::spawn(async move {
-            let _permit = match permit {
-                Some(permit) => permit,
-                None => turn.await,
-            };
             let first = async {
                 for program in daemon.prerequisites(name.program, &place) {
                     until_ready(daemon, *program, &place).await;
                 }
             };
             // One that does not come up is lost by itself, and this one tried again.
-            let _ = tokio::time::timeout(FIRST_WITHIN, first).await;
+            let first = tokio::time::timeout(FIRST_WITHIN, first).map(drop);
+            let _permit = if let Some(awaited) = daemon.awaits(name.program, &place) {
+                first.await;
+                awaited.await;
+                turn.await
+            } else {
+                let permit = match permit {
+                    Some(permit) => permit,
+                    None => turn.await,
+                };
+                first.await;
+                permit
+            };
             let result =
                 begin(&machine, layout, &name, daemon, place, output, recovering.then_some((decides, left))).await;
             // Nobody listens only when the supervisor is leaving; then the daemon stays for the next one to adopt.

@@ -191,19 +191,36 @@ impl Processes {
         let missing: Vec<DaemonName> = self.missing(domain, kind).collect();
         for name in missing {
             self.fell(&name, true);
+            self.followed(&name);
         }
     }
 
-    /// A program was lost: what is of no use without it goes, too.
+    /// A program was lost: what of the daemon's core is of no use without it goes, too.
     fn fell(&mut self, lost: &DaemonName, was_ready: bool) {
+        self.drag(lost, was_ready, true);
+    }
+
+    /// A program is gone, lost or to begin again: what is beside the core and of no use without it goes now, and not before. A
+    /// neighbor that hears that nobody watches any more while its session is up takes that for a fault.
+    fn followed(&mut self, gone: &DaemonName) {
+        self.drag(gone, true, false);
+    }
+
+    fn drag(&mut self, lost: &DaemonName, was_ready: bool, is_core: bool) {
         let falls = |(name, entry): (&DaemonName, &Entry)| {
-            let falls = name != lost && entry.daemon.falls_with(name.program, lost.program, was_ready);
-            falls.then(|| name.clone())
+            let concerned = name != lost && entry.daemon.kind().core().contains(&name.program) == is_core;
+            (concerned && entry.daemon.falls_with(name.program, lost.program, was_ready)).then(|| name.clone())
         };
         let others: Vec<DaemonName> = self.of(&lost.domain).filter_map(falls).collect();
         for name in others {
             tracing::info!(domain = %name.domain, "{} begins again, because {} was lost", name.program.as_str(), lost.program.as_str());
-            self.feed(&name, &Event::Renew);
+            self.begin_again(&name);
+        }
+    }
+
+    fn begin_again(&mut self, name: &DaemonName) {
+        if let Some(signal) = self.entries.get(name).map(|entry| entry.daemon.renewed_by(name.program)) {
+            self.feed(name, &Event::Renew(signal));
         }
     }
 
@@ -350,7 +367,7 @@ impl Processes {
         self.feed(&name, &Event::Loading);
         let reload = daemon.reload(name.program, &place, before.as_deref());
         let Some(result) = self.meanwhile(RELOADED_WITHIN, reload).await else {
-            let error = DaemonError::NoAnswer { socket: place.socket.clone(), after: RELOADED_WITHIN };
+            let error = DaemonError::Refused(format!("{} began again, because {WITHOUT_END}", name.program.as_str()));
             self.renew(&name, WITHOUT_END).await?;
             return Err(error);
         };
@@ -372,7 +389,7 @@ impl Processes {
     async fn renew(&mut self, name: &DaemonName, why: &str) -> Result<(), DaemonError> {
         let (domain, program) = (&name.domain, name.program.as_str());
         tracing::info!(%domain, "{program} begins again, because {why}");
-        self.feed(name, &Event::Renew);
+        self.begin_again(name);
         self.fell(name, true);
         let deadline = Instant::now() + RENEWED_WITHIN;
         while !self.is_running(domain) {
@@ -396,12 +413,17 @@ impl Processes {
     }
 
     /// Waits for a daemon's answer and sees to what happens meanwhile: one that is slow must not keep another, which was
-    /// lost, from coming back. Nor must it keep everything else waiting for ever, if only by answering a bit now and then.
-    async fn meanwhile<T>(&mut self, within: Duration, mut answer: BoxFuture<'_, T>) -> Option<T> {
+    /// lost, from coming back. Nor must it keep everything else waiting for ever, if only by answering a bit now and then:
+    /// nothing is what it has of an answer that comes to no end, be it this one or one of those that it takes.
+    async fn meanwhile(
+        &mut self,
+        within: Duration,
+        mut answer: BoxFuture<'_, Result<(), DaemonError>>,
+    ) -> Option<Result<(), DaemonError>> {
         let deadline = Instant::now() + within;
         loop {
             tokio::select! {
-                answer = &mut answer => return Some(answer),
+                answer = &mut answer => return Some(answer).filter(|answer| !matches!(answer, Err(DaemonError::NoEnd { .. }))),
                 () = tokio::time::sleep_until(deadline) => return None,
                 happening = self.next() => self.handle(happening),
             }
@@ -471,8 +493,11 @@ impl Processes {
                 let is_first = life.is_some_and(|life| !life.is_renewed());
                 self.feed(&name, &Event::Exited(reason));
                 let state = self.entries.get(&name).map(|entry| entry.life.state());
-                if is_first && matches!(state, Some(State::Backoff | State::Failed)) {
-                    self.fell(&name, was_ready);
+                if matches!(state, Some(State::Backoff | State::Failed)) {
+                    if is_first {
+                        self.fell(&name, was_ready);
+                    }
+                    self.followed(&name);
                 }
             }
             What::Ready(pid) if current == Some(pid) => {
