@@ -29,8 +29,8 @@ const AT_ONCE: usize = 8;
 /// How long a daemon may take in all to tell its sessions. A large table that it has to count takes some seconds.
 const SESSIONS_WITHIN: Duration = Duration::from_secs(15);
 
-/// How long a session may be up before BFD watches it.
-const BFD_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+/// How long a session may be up before BFD watches it: FRR waits three seconds for the others before it begins with that.
+const BFD_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What it takes to tell how things stand.
 #[derive(Clone)]

@@ -4,11 +4,11 @@ use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
 
-use super::{Context, Known, interface, neighbor, origin, values};
+use super::{Context, Known, extra, interface, neighbor, origin, values};
 use crate::config::at::{At, Span};
 use crate::config::problem::Report;
 use crate::config::raw;
-use crate::model::{DaemonKind, Domain, DomainName, ExtraText, Families, Family, Origin};
+use crate::model::{DaemonKind, Domain, DomainName, Families, Family};
 
 /// Reads a domain with its interfaces and neighbors; routes wait until all interfaces are known.
 pub fn domain<'f>(
@@ -54,7 +54,7 @@ pub fn domain<'f>(
         daemon,
         families,
         dns: raw.dns.iter().filter_map(|text| name_server(text, report)).collect(),
-        extra: extra(raw, daemon, report),
+        extra: extra::extra(raw, daemon, report),
         operators: raw.operators.as_ref().and_then(|group| values::group("`operators`", group, report)),
         viewers: raw.viewers.as_ref().and_then(|group| values::group("`viewers`", group, report)),
         forwarding: raw.forwarding.as_ref().is_some_and(|forwarding| forwarding.value),
@@ -174,34 +174,6 @@ fn name_server(text: &At<String>, report: &mut Report<'_>) -> Option<std::net::I
         Ok(address) if !address.is_unspecified() && !address.is_multicast() => Some(address),
         _ => values::address("a name server", text, report),
     }
-}
-
-fn extra(raw: &raw::Domain, daemon: DaemonKind, report: &mut Report<'_>) -> Option<ExtraText> {
-    let raw = raw.extra.as_ref()?;
-    let of = |kind| if kind == DaemonKind::Frr { raw.frr.as_ref() } else { raw.bird.as_ref() };
-    for kind in [DaemonKind::Bird, DaemonKind::Frr] {
-        let (Some(text), name) = (of(kind), kind.as_str()) else { continue };
-        if text.contains('\0') {
-            report.error(&text.span, format!("`extra.{name}` contains a NUL character")).hint("remove it");
-            return None;
-        }
-        if daemon != kind {
-            let runs = if daemon == DaemonKind::None { "no daemon" } else { daemon.as_str() };
-            report
-                .error(&text.span, format!("`extra.{name}` has no reader: the domain runs {runs}"))
-                .hint(format!("remove it, or set daemon = {name:?}"));
-        }
-    }
-    let text = of(daemon)?;
-    let mut line = report.line(text.span.start);
-    // TOML drops a newline right after the opening quotes of a multi-line string, so the text begins on the next line.
-    let written = report.text().get(text.span.clone()).unwrap_or_default();
-    let body = written.strip_prefix("\"\"\"").or_else(|| written.strip_prefix("'''"));
-    if body.is_some_and(|body| body.starts_with('\n') || body.starts_with("\r\n")) {
-        line += 1;
-    }
-    let body = text.trim_end_matches(['\n', '\r']).to_owned();
-    (!body.trim().is_empty()).then_some(ExtraText { text: body, origin: Origin { line } })
 }
 
 /// The word for a family in messages.

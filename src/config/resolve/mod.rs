@@ -4,6 +4,7 @@
 
 mod contradictions;
 mod domain;
+mod extra;
 mod interface;
 mod link;
 mod lists;
