@@ -350,6 +350,27 @@ pub trait RoutingDaemon: Send + Sync {
         Vec::new()
     }
 
+    /// What a program of it runs, in its own words, if it can be told something else than what it has read.
+    fn running<'a>(
+        &'a self,
+        _program: Program,
+        _place: &'a Place,
+    ) -> BoxFuture<'a, Result<Option<String>, DaemonError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
+    /// What it was told between two answers of [`RoutingDaemon::running`], each as a command and the part in which it was typed. Sessions
+    /// that are gone are not among it: those are [`RoutingDaemon::absent`].
+    fn told(&self, _before: &str, _now: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What it would have answered to [`RoutingDaemon::running`] `after` it was told another configuration if nobody had told it anything
+    /// else from `before` until then.
+    fn untold(&self, _before: &str, _then: &str, after: &str) -> String {
+        after.to_owned()
+    }
+
     /// A configuration as if it did not speak of these sessions.
     fn without(&self, read: &str, _absent: &[Session]) -> String {
         read.to_owned()

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::apply::{self, FailedStep, Hands, Outcome};
+use super::by_hand;
 use super::prepare::Prepared;
 use super::processes::Processes;
-use super::removed;
 use super::repair::{self, Repairs};
 use super::report::count;
 use crate::daemons::harmless;
@@ -180,7 +180,7 @@ impl Keeper {
 
     async fn bring_to(&mut self, desired: Desired, reason: Reason) -> Result<Applied, KeepError> {
         let mut observed = self.observe(&desired).await?;
-        let corrected = removed::correct(&mut observed, &desired, &self.layout).await;
+        let corrected = by_hand::correct(&mut observed, &desired, &self.layout).await;
         let todo = plan(&desired, &observed, &self.layout).map_err(refused)?;
         // What a daemon is told is the difference to what it has.
         for (name, text) in corrected {

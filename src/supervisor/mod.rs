@@ -16,6 +16,7 @@
 
 mod apply;
 mod aside;
+mod by_hand;
 mod commands;
 mod daemons;
 mod drift;
@@ -31,7 +32,6 @@ mod outlook;
 mod pace;
 mod prepare;
 mod processes;
-mod removed;
 mod repair;
 mod report;
 mod requests;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::aside::Aside;
+use super::by_hand;
 use super::failure::RunError;
 use super::prepare::{Prepared, Reading, prepare_from};
-use super::removed;
 use super::resets::{self, foresee};
 use super::sources::Sources;
 use super::validate::validate;
@@ -42,7 +42,7 @@ impl Outlook {
 pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
     let prepared = prepare_as_running(path, Sources::files)?;
     let limits = validate(&prepared).await?;
-    let warnings = prepared.warning_lines().collect();
+    let warnings: Vec<String> = prepared.warning_lines().collect();
     let layout = &prepared.layout;
     if privilege::require().is_ok() {
         let mut seen = seen_by(&Machine::open(&layout.run_dir, &layout.state_dir)?, &prepared).await?;
@@ -50,7 +50,8 @@ pub async fn outlook(path: &Path) -> Result<Outlook, RunError> {
         if RunDirLock::holder(&layout.run_dir).is_some() {
             seen.plan.steps.retain(|(stage, _)| *stage != Stage::Notes);
         }
-        return Ok(Outlook { warnings, limits, ..seen });
+        let warnings = warnings.into_iter().chain(seen.warnings).collect();
+        return Ok(Outlook { warnings, limits, plan: seen.plan, resets: seen.resets });
     }
     let words = "without root the machine cannot be looked at: this is the plan for one where nothing runs yet";
     let limits = limits.into_iter().chain([words.to_owned()]).collect();
@@ -74,7 +75,7 @@ pub async fn announcement(machine: &Machine, prepared: &Prepared) -> (Vec<Reset>
             let warnings =
                 outlook.plan.warnings().into_iter().chain(outlook.plan.not_given_back()).chain(outlook.plan.later());
             let warnings = warnings.map(|words| format!("warning: {words}"));
-            let lines = warnings.chain(outlook.reset_lines()).collect();
+            let lines = outlook.warnings.iter().cloned().chain(warnings).chain(outlook.reset_lines()).collect();
             (outlook.resets.unwrap_or_default(), lines)
         }
         Err(RunError::Conflicts(_)) => Default::default(),
@@ -85,10 +86,11 @@ pub async fn announcement(machine: &Machine, prepared: &Prepared) -> (Vec<Reset>
 async fn seen_by(machine: &Machine, prepared: &Prepared) -> Result<Outlook, RunError> {
     let (desired, layout) = (&prepared.desired, &prepared.layout);
     let mut observed = machine.observe(desired).await?;
-    removed::correct(&mut observed, desired, layout).await;
+    by_hand::correct(&mut observed, desired, layout).await;
     let plan = plan(desired, &observed, layout).map_err(RunError::Conflicts)?;
     let resets = foresee(desired, &observed, &plan, layout).await;
-    Ok(Outlook { plan, resets, warnings: Vec::new(), limits: Vec::new() })
+    let warnings = by_hand::all_told(machine, &observed, layout).await;
+    Ok(Outlook { plan, resets, warnings, limits: Vec::new() })
 }
 
 /// As the supervisor whose network stands would read it: generated files name its file, whichever one is looked at.

@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::aside::OnDisk;
+use super::by_hand;
 use super::keeper::Applied;
 use super::processes::ProcessReport;
-use super::removed;
 use super::requests::View;
 use crate::control::{DaemonStatus, DomainState, DomainStatus, Drop, GenerationStatus, LinkStatus, StatusReport};
 use crate::daemons::{DaemonError, RoutingDaemon, Session, of_kind};
@@ -164,9 +164,10 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
         Ok(mut sessions) => {
             // Not one that is being told another configuration.
             if process.is_some_and(|process| process.state == State::Running) {
-                let absent = removed::absent(machine, domain, &sessions, &view.peers(name));
-                problems.extend(absent.iter().map(removed::words));
+                let absent = by_hand::absent(machine, domain, &sessions, &view.peers(name));
+                problems.extend(absent.iter().map(by_hand::words));
                 sessions.extend(absent);
+                problems.extend(by_hand::told(machine, name, domain.daemon, &view.layout).await);
             }
             (sessions, false)
         }

@@ -12,6 +12,7 @@ mod programs;
 mod reload;
 mod show;
 mod table;
+mod told;
 mod typed;
 pub mod vty;
 
@@ -274,6 +275,27 @@ impl RoutingDaemon for Frr {
 
     fn absent(&self, read: &str, there: &[Session], peers: &Peers) -> Vec<Session> {
         show::absent(read, there, peers)
+    }
+
+    /// bgpd alone: what decides which routes a domain has and tells is said to it.
+    fn running<'a>(&'a self, program: Program, place: &'a Place) -> BoxFuture<'a, Result<Option<String>, DaemonError>> {
+        async move {
+            if program != Program::Bgpd {
+                return Ok(None);
+            }
+            let mut bgpd = Client::connect(&place.socket, PATIENCE).await?;
+            bgpd.enable().await?;
+            Ok(Some(bgpd.ask("show running-config").await?.text))
+        }
+        .boxed()
+    }
+
+    fn told(&self, before: &str, now: &str) -> Vec<String> {
+        told::told(before, now)
+    }
+
+    fn untold(&self, before: &str, then: &str, after: &str) -> String {
+        told::untold(before, then, after)
     }
 
     fn without(&self, read: &str, absent: &[Session]) -> String {

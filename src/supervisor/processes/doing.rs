@@ -147,6 +147,10 @@ impl Processes {
                 tracing::error!(domain = %name.domain, "what covers its routes stays: {error}");
             }
             if is_ready {
+                // What one that was taken over was told meanwhile by others is to be seen, too.
+                if machine.running_config(&name).is_none() {
+                    note_running(daemon, &machine, &name, &place, None).await;
+                }
                 let _ = sender.send(Happening { name, what: What::Ready(pid) });
             }
         });
@@ -166,12 +170,38 @@ impl Processes {
         }
     }
 
+    /// What ran under this name before says nothing of what begins now.
+    pub(super) fn forget_running(&self, name: &DaemonName) {
+        if let Err(error) = self.machine.record_running_config(name, None) {
+            tracing::warn!(domain = %name.domain, "what others tell its daemon is not noticed: {error}");
+        }
+    }
+
     /// Notes what it has read. That a daemon answers says nothing about that: one that was taken over may have read what
     /// lay there before.
     pub(in crate::supervisor) fn remember_config(&self, name: &DaemonName, text: &str) {
         if let Err(error) = self.machine.record_loaded_config(name, text) {
             tracing::warn!(domain = %name.domain, "cannot note what the daemon has read: {error}");
         }
+    }
+}
+
+/// Notes what a program runs that has just read its configuration, so that what it is told by others later on is seen; what others had
+/// told it until `then`, when it ran something else, stays visible.
+pub(super) async fn note_running(
+    daemon: &dyn RoutingDaemon,
+    machine: &Machine,
+    name: &DaemonName,
+    place: &Place,
+    then: Option<&str>,
+) {
+    let running = daemon.running(name.program, place).await.ok().flatten();
+    let running = running.map(|running| match (machine.running_config(name), then) {
+        (Some(before), Some(then)) => daemon.untold(&before, then, &running),
+        _ => running,
+    });
+    if let Err(error) = machine.record_running_config(name, running.as_deref()) {
+        tracing::warn!(domain = %name.domain, "what others tell its daemon is not noticed: {error}");
     }
 }
 

@@ -14,12 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::asking::{Asked, keep_asking};
+use self::doing::note_running;
 use self::launch::Launched;
 use self::output::Output;
 
@@ -365,8 +367,14 @@ impl Processes {
             return Err(DaemonError::NoAnswer { socket: place.socket, after });
         }
         self.feed(&name, &Event::Loading);
-        let reload = daemon.reload(name.program, &place, before.as_deref());
-        let Some(result) = self.meanwhile(RELOADED_WITHIN, reload).await else {
+        let machine = self.machine.clone();
+        let reload = async {
+            let then = daemon.running(name.program, &place).await?;
+            daemon.reload(name.program, &place, before.as_deref()).await?;
+            note_running(daemon, &machine, &name, &place, then.as_deref()).await;
+            Ok(())
+        };
+        let Some(result) = self.meanwhile(RELOADED_WITHIN, reload.boxed()).await else {
             let error = DaemonError::Refused(format!("{} began again, because {WITHOUT_END}", name.program.as_str()));
             self.renew(&name, WITHOUT_END).await?;
             return Err(error);
@@ -466,6 +474,7 @@ impl Processes {
             What::Spawned(Err(words)) => self.feed(&name, &Event::SpawnFailed(words)),
             What::Spawned(Ok(Launched { process, config, keeps })) => {
                 let pid = process.pid();
+                self.forget_running(&name);
                 if let Some(entry) = self.entries.get_mut(&name) {
                     (entry.recovering, entry.keeps) = (keeps, keeps);
                 }

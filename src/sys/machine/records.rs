@@ -76,6 +76,24 @@ fn config_record(directory: &Path, program: Program) -> PathBuf {
     Layout::config_in(directory, program).with_extension("conf.loaded")
 }
 
+/// What a program answered when it was asked what it runs, right after it had read that configuration.
+fn running_record(directory: &Path, program: Program) -> PathBuf {
+    Layout::config_in(directory, program).with_extension("conf.running")
+}
+
+/// A text behind its digest: a part of it would have a daemon told the difference to something that it never read.
+fn write_text(path: &Path, text: &str) -> Result<(), SysError> {
+    let noted = format!("{:016x}\n{text}", digest(text));
+    files::write(path, noted.as_bytes(), 0o600, None).map_err(|error| SysError::path("write", path, error))
+}
+
+/// The text, if there is one and it is whole.
+fn read_text(path: &Path) -> Option<String> {
+    let (noted, _) = files::read(path).ok().flatten()?;
+    let (number, text) = noted.split_once('\n')?;
+    (number == format!("{:016x}", digest(text))).then(|| text.to_owned())
+}
+
 /// A note, or `None` if there is none that can be read: a truncated one is as good as none.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let (text, _) = files::read(path).ok()??;
@@ -133,24 +151,38 @@ impl Machine {
         config_record(&self.domain_dir(&name.domain), name.program)
     }
 
-    /// Remembers the configuration text that a program of a daemon has read, with a digest before it: a part of it would have
-    /// FRR told the difference to something that it never read.
+    fn running_record(&self, name: &DaemonName) -> PathBuf {
+        running_record(&self.domain_dir(&name.domain), name.program)
+    }
+
+    /// Remembers the configuration text that a program of a daemon has read.
     pub fn record_loaded_config(&self, name: &DaemonName, text: &str) -> Result<(), SysError> {
-        let path = self.loaded_record(name);
-        let noted = format!("{:016x}\n{text}", digest(text));
-        files::write(&path, noted.as_bytes(), 0o600, None).map_err(|error| SysError::path("write", &path, error))
+        write_text(&self.loaded_record(name), text)
     }
 
     /// The configuration text that a program of a daemon read last; none where that is not known, or no longer whole.
     pub fn loaded_config(&self, name: &DaemonName) -> Option<String> {
-        let (noted, _) = files::read(&self.loaded_record(name)).ok().flatten()?;
-        let (number, text) = noted.split_once('\n')?;
-        (number == format!("{:016x}", digest(text))).then(|| text.to_owned())
+        read_text(&self.loaded_record(name))
+    }
+
+    /// Remembers what a program of a daemon answered, as soon as it had read a configuration, when it was asked what it runs; nothing if it
+    /// was not asked, or did not say.
+    pub fn record_running_config(&self, name: &DaemonName, text: Option<&str>) -> Result<(), SysError> {
+        let path = self.running_record(name);
+        match text {
+            Some(text) => write_text(&path, text),
+            None => files::remove(&path).map_err(|error| SysError::path("remove", &path, error)),
+        }
+    }
+
+    /// What it answered then.
+    pub fn running_config(&self, name: &DaemonName) -> Option<String> {
+        read_text(&self.running_record(name))
     }
 
     /// Forgets a process of a routing daemon, and what that had read.
     pub fn forget_daemon(&self, name: &DaemonName) -> Result<(), SysError> {
-        [self.daemon_record(name), self.loaded_record(name)]
+        [self.daemon_record(name), self.loaded_record(name), self.running_record(name)]
             .iter()
             .try_for_each(|path| files::remove(path).map_err(|error| SysError::path("remove", path, error)))
     }

@@ -1,19 +1,22 @@
-//! Sessions that somebody removed from a running daemon by a command. What a daemon has read is noted, and not what it was told by
-//! others since, so it is asked: whoever wants to know how things stand is told, and an apply brings them back. A repair
-//! does not, because whoever removed one may be at work.
+//! What somebody did to a running daemon by a command. What a daemon has read is noted, and not what it was told by others since, so
+//! it is asked, and whoever wants to know how things stand is told. Sessions that were removed an apply brings back. A repair
+//! does nothing of the kind, because whoever typed may be at work.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use crate::daemons::{Peers, Session, of_kind};
+use crate::daemons::{Peers, Place, Session, of_kind};
 use crate::model::{DaemonKind, DaemonName, Domain, DomainName};
 use crate::plan::{Desired, Layout, Observed, ObservedDaemon};
 use crate::sys::Machine;
 
 /// How long daemons are waited for. Of one that does not answer it is believed that it has what it was given.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How much of what it was told is repeated.
+const MOST_TOLD: usize = 3;
 
 /// The sessions that the daemon of a domain has read and does not have.
 pub fn absent(machine: &Machine, domain: &Domain, there: &[Session], peers: &Peers) -> Vec<Session> {
@@ -23,7 +26,40 @@ pub fn absent(machine: &Machine, domain: &Domain, there: &[Session], peers: &Pee
     read.flatten().map_or_else(Vec::new, |read| daemon.absent(&read, there, peers))
 }
 
-/// What is said of one.
+/// What else the daemon of a domain was told, in one line; nothing of one that does not say.
+pub async fn told(machine: &Machine, domain: &DomainName, kind: DaemonKind, layout: &Layout) -> Option<String> {
+    let (daemon, speaker) = of_kind(kind).zip(kind.speaker())?;
+    let name = DaemonName::new(domain, speaker);
+    let before = machine.running_config(&name)?;
+    let place = Place::in_directory(kind, &layout.domain_dir(domain));
+    let now = timeout(ANSWER_WITHIN, daemon.running(speaker, &place)).await.ok()?.ok()??;
+    let told = daemon.told(&before, &now);
+    let first = told.get(..MOST_TOLD).unwrap_or(&told).join(", ");
+    let more = told.len().saturating_sub(MOST_TOLD);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let who = speaker.as_str();
+    (!told.is_empty()).then(|| {
+        format!(
+            "somebody told {who} {first}{more}; it stays until the opposite is typed (rdsup ctl {domain}), or {who} begins again"
+        )
+    })
+}
+
+/// The same of every domain that is there, as warnings.
+pub async fn all_told(machine: &Machine, observed: &Observed, layout: &Layout) -> Vec<String> {
+    let mut asked = Vec::new();
+    for (name, domain) in &observed.domains {
+        if let ObservedDaemon::Running { kind, .. } = &domain.daemon {
+            asked.push(async move {
+                let words = told(machine, name, *kind, layout).await?;
+                Some(format!("warning: domain {name}: {words}"))
+            });
+        }
+    }
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// What is said of a session that is absent.
 pub fn words(session: &Session) -> String {
     format!("session {} is missing: somebody removed it from the daemon; rdsup apply brings it back", session.name)
 }
