@@ -42,7 +42,12 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
     let layout = layout_of(global);
     let socket = layout.control_socket();
-    let asked = output::runtime()?.block_on(wait(&socket, args.domain.as_ref(), args.wait));
+    let asked = wait(&socket, args.domain.as_ref(), args.wait);
+    let words = match args.wait {
+        Some(time) => format!("waiting until every session is Established, for {:.0} s at most", time.as_secs_f64()),
+        None => "waiting for a daemon that does not answer".to_owned(),
+    };
+    let asked = output::runtime()?.block_on(async { output::patiently(global, &words, asked).await });
     let mut report = match asked {
         Ok(report) => report,
         Err(ClientError::NotRunning(socket)) => return Err(not_running(socket, &layout)),

@@ -119,7 +119,7 @@ pub async fn run(
         server.serve(handler, async { leave_name = closed.await.unwrap_or_default() }).await;
         server.leave_name(leave_name);
     });
-    let ready = Readiness { started, wait: options.wait, on_ready: Some(Box::new(on_ready)) };
+    let ready = Readiness { started, wait: options.wait, told: false, on_ready: Some(Box::new(on_ready)) };
     let drift = Drift::new(&keeper).await;
     let (to_read, has_read) = reader();
     let mut looping = Loop {
@@ -246,12 +246,17 @@ struct Readiness {
     started: Instant,
     /// Whether sessions count.
     wait: bool,
+    /// Whether it was said for whom is waited.
+    told: bool,
     on_ready: Option<OnReady>,
 }
 
 /// How often sessions are looked at while somebody waits for them, and how long that goes on.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 const ESTABLISHED_WITHIN: Duration = Duration::from_mins(1);
+
+/// After how long it is said for whom is waited.
+const FOR_WHOM_AFTER: Duration = Duration::from_secs(5);
 
 /// How long the loop waits for a file: what comes back unconfirmed, and a start, need passwords.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -353,10 +358,14 @@ impl Loop {
             self.publish();
             let view = self.view.borrow().clone();
             if let Some((domain, missing)) = report::first_unestablished(&view).await {
-                if self.ready.started.elapsed() < ESTABLISHED_WITHIN {
+                let (missing, seconds) = (count(missing, "session"), ESTABLISHED_WITHIN.as_secs());
+                let elapsed = self.ready.started.elapsed();
+                if elapsed < ESTABLISHED_WITHIN {
+                    if elapsed > FOR_WHOM_AFTER && !std::mem::replace(&mut self.ready.told, true) {
+                        tracing::warn!(%domain, "{missing} not Established yet; waited for until {seconds} s are over");
+                    }
                     return;
                 }
-                let (missing, seconds) = (count(missing, "session"), ESTABLISHED_WITHIN.as_secs());
                 let words = format!("{missing} not Established after {seconds} s; see rdsup status");
                 tracing::warn!(%domain, "{words}");
                 told = Some((domain.clone(), words));
