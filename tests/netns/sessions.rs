@@ -76,7 +76,8 @@ fn a_start_that_waits_in_vain_for_a_session_names_it_and_does_not_end_with_0() {
     machine.line("ip link set far0 up");
     let said = machine.rdsup("start --detach --wait");
     assert_eq!(said.code(), Some(3), "{said}");
-    assert!(said.stderr.contains("internet") && said.stderr.contains("1 session not Established"), "{said}");
+    assert!(said.stderr.contains("internet") && said.stderr.contains("1 session not Established after"), "{said}");
+    assert!(said.stderr.contains("internet: 1 session not Established yet"), "{said}");
     let status = machine.rdsup("status");
     assert!(!status.stdout.contains("not Established after"), "that is over, and the session's state tells: {status}");
 }
