@@ -38,7 +38,7 @@ impl Configuration {
         let mut open: Vec<(usize, String)> = Vec::new();
         let mut object: Option<ObjectName> = None;
         for raw in text.lines() {
-            let text = raw.split_whitespace().collect::<Vec<_>>().join(" ");
+            let text = in_full(&raw.split_whitespace().collect::<Vec<_>>());
             if text.is_empty() || text.starts_with(['!', '#']) {
                 continue;
             }
@@ -59,7 +59,11 @@ impl Configuration {
                 }
                 read.objects.entry(name.clone()).or_default().push(text.clone());
             } else {
-                let path: Vec<String> = open.iter().map(|(_, text)| text.clone()).collect();
+                let mut path: Vec<String> = open.iter().map(|(_, text)| text.clone()).collect();
+                // FRR takes what is of a family outside of all of them, too.
+                if path.len() == 1 && path[0].starts_with("router bgp ") && is_of_family(&text) {
+                    path.push(IPV4_UNICAST.to_owned());
+                }
                 let at = *set.entry((path.clone(), setting(&text))).or_insert(read.lines.len());
                 let line = Line { path, text: text.clone() };
                 match read.lines.get_mut(at) {
@@ -85,6 +89,114 @@ impl Configuration {
         neighbors.retain(|_, lines| lines.iter().any(|line| declares(line)));
         neighbors
     }
+}
+
+/// The family that is meant where none is named.
+const IPV4_UNICAST: &str = "address-family ipv4 unicast";
+
+/// What is said of a neighbor in a family.
+const OF_FAMILY: [&str; 26] = [
+    "activate",
+    "addpath-tx-all-paths",
+    "addpath-tx-best-selected",
+    "addpath-tx-bestpath-per-AS",
+    "advertise-map",
+    "allowas-in",
+    "as-override",
+    "attribute-unchanged",
+    "default-originate",
+    "disable-addpath-rx",
+    "distribute-list",
+    "encapsulation-srv6",
+    "filter-list",
+    "maximum-prefix",
+    "maximum-prefix-out",
+    "next-hop-self",
+    "prefix-list",
+    "remove-private-AS",
+    "route-map",
+    "route-reflector-client",
+    "route-server-client",
+    "send-community",
+    "soft-reconfiguration",
+    "soo",
+    "unsuppress-map",
+    "weight",
+];
+
+/// What is said of the neighbor itself.
+const OF_NEIGHBOR: [&str; 39] = [
+    "advertisement-interval",
+    "aigp",
+    "bfd",
+    "capability",
+    "description",
+    "disable-connected-check",
+    "disable-link-bw-encoding-ieee",
+    "dont-capability-negotiate",
+    "ebgp-multihop",
+    "enforce-first-as",
+    "enforce-multihop",
+    "extended-link-bandwidth",
+    "extended-optional-parameters",
+    "graceful-restart",
+    "graceful-restart-disable",
+    "graceful-restart-helper",
+    "graceful-shutdown",
+    "interface",
+    "ip-transparent",
+    "local-as",
+    "local-role",
+    "nexthop-local",
+    "oad",
+    "override-capability",
+    "passive",
+    "password",
+    "path-attribute",
+    "peer-group",
+    "port",
+    "remote-as",
+    "rpki",
+    "sender-as-path-loop-detection",
+    "shutdown",
+    "solo",
+    "strict-capability-match",
+    "tcp-mss",
+    "timers",
+    "ttl-security",
+    "update-source",
+];
+
+/// A line as FRR says it itself, if it is about a neighbor or a family: whoever types it may leave out the end of a word, and the
+/// family that is meant anyway. Two lines that set the same must not look like two.
+fn in_full(words: &[&str]) -> String {
+    match words {
+        ["no", rest @ ..] if !rest.is_empty() => format!("no {}", in_full(rest)),
+        [first, family @ ("ipv4" | "ipv6"), rest @ ..] if first.len() > 3 && "address-family".starts_with(first) => {
+            let kind = match rest {
+                [] => "unicast".to_owned(),
+                [kind] if "unicast".starts_with(kind) => "unicast".to_owned(),
+                rest => rest.join(" "),
+            };
+            format!("address-family {family} {kind}")
+        }
+        [first, name, what, rest @ ..] if first.len() > 2 && "neighbor".starts_with(first) => {
+            let known = || OF_FAMILY.iter().chain(&OF_NEIGHBOR);
+            let mut longer = known().filter(|word| word.starts_with(what));
+            let what = match (longer.next(), longer.next()) {
+                (Some(word), None) => word,
+                _ => what,
+            };
+            ["neighbor", *name, *what].iter().chain(rest).copied().collect::<Vec<_>>().join(" ")
+        }
+        words => words.join(" "),
+    }
+}
+
+/// Whether a line of `router bgp` is of a family, wherever it stands.
+fn is_of_family(text: &str) -> bool {
+    let text = text.strip_prefix("no ").unwrap_or(text);
+    matches!(text.split(' ').collect::<Vec<_>>().as_slice(), ["neighbor", _, what, ..] if OF_FAMILY.contains(what))
 }
 
 /// The neighbor that a line of `router bgp` is about.
@@ -302,6 +414,32 @@ mod tests {
         assert_eq!(without(text, &BTreeSet::from(["fe80::1"])), one);
         let none = "hostname x\nrouter bgp 65001 vrf red\n neighbor 10.0.0.1 remote-as 1\nroute-map m permit 10\n";
         assert_eq!(without(text, &BTreeSet::from(["fe80::1", "v0"])), none);
+    }
+
+    #[test]
+    fn lines_that_set_the_same_are_one_however_they_are_typed() {
+        let ours = "router bgp 65001\n address-family ipv4 unicast\n  neighbor 10.0.0.9 route-map rd-in in\n  \
+            neighbor 10.0.0.9 maximum-prefix 10 restart 1\n exit-address-family\nexit\n";
+        let with = |extra: &str| {
+            let read = Configuration::read(&format!("{ours}router bgp 65001\n{extra}"));
+            read.lines.into_iter().filter(|line| line.text.starts_with("neighbor")).collect::<Vec<_>>()
+        };
+        let path = ["router bgp 65001".to_owned(), IPV4_UNICAST.to_owned()];
+        let line = |text: &str| Line { path: path.to_vec(), text: text.to_owned() };
+        let wanted = [line("neighbor 10.0.0.9 route-map mine in"), line("neighbor 10.0.0.9 maximum-prefix 5")];
+        for extra in [
+            " neighbor 10.0.0.9 route-map mine in\n neighbor 10.0.0.9 maximum-prefix 5\n",
+            " address-family ipv4\n  neighbor 10.0.0.9 route-map mine in\n  neighbor 10.0.0.9 maximum-prefix 5\n",
+            " addr ipv4 uni\n  nei 10.0.0.9 route-m mine in\n exit\n neigh 10.0.0.9 maximum-prefix 5\n",
+        ] {
+            assert_eq!(with(extra), wanted, "{extra}");
+        }
+        // What may be two words is left as it is.
+        assert_eq!(in_full(&["nei", "x", "maximum", "5"]), "neighbor x maximum 5");
+        assert_eq!(in_full(&["no", "nei", "x", "rem"]), "no neighbor x rem");
+        assert_eq!(in_full(&["network", "10.0.0.0/8"]), "network 10.0.0.0/8");
+        assert_eq!(in_full(&["no"]), "no");
+        assert_eq!(in_full(&["address-family", "ipv4", "vpn"]), "address-family ipv4 vpn");
     }
 
     #[test]

@@ -26,14 +26,18 @@ pub fn absent(machine: &Machine, domain: &Domain, there: &[Session], peers: &Pee
     read.flatten().map_or_else(Vec::new, |read| daemon.absent(&read, there, peers))
 }
 
-/// What else the daemon of a domain was told, in one line; nothing of one that does not say.
-pub async fn told(machine: &Machine, domain: &DomainName, kind: DaemonKind, layout: &Layout) -> Option<String> {
+/// What the daemon of a domain ran when it had read its configuration, if it can be told something else. It is another one, or none, once
+/// the daemon is being told by us: what was asked in between says nothing.
+pub fn noted(machine: &Machine, domain: &DomainName, kind: DaemonKind) -> Option<String> {
+    machine.running_config(&DaemonName::new(domain, kind.speaker()?))
+}
+
+/// What else the daemon of a domain was told since `before` was noted, in one line; nothing of one that does not say.
+pub async fn told(domain: &DomainName, kind: DaemonKind, before: &str, layout: &Layout) -> Option<String> {
     let (daemon, speaker) = of_kind(kind).zip(kind.speaker())?;
-    let name = DaemonName::new(domain, speaker);
-    let before = machine.running_config(&name)?;
     let place = Place::in_directory(kind, &layout.domain_dir(domain));
     let now = timeout(ANSWER_WITHIN, daemon.running(speaker, &place)).await.ok()?.ok()??;
-    let told = daemon.told(&before, &now);
+    let told = daemon.told(before, &now);
     let first = told.get(..MOST_TOLD).unwrap_or(&told).join(", ");
     let more = told.len().saturating_sub(MOST_TOLD);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
@@ -51,7 +55,9 @@ pub async fn all_told(machine: &Machine, observed: &Observed, layout: &Layout) -
     for (name, domain) in &observed.domains {
         if let ObservedDaemon::Running { kind, .. } = &domain.daemon {
             asked.push(async move {
-                let words = told(machine, name, *kind, layout).await?;
+                let before = noted(machine, name, *kind)?;
+                let words = told(name, *kind, &before, layout).await?;
+                (noted(machine, name, *kind)? == before).then_some(())?;
                 Some(format!("warning: domain {name}: {words}"))
             });
         }

@@ -160,14 +160,17 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
     let mut problems = view.problems.get(name).cloned().unwrap_or_default();
     let is_running = process.is_some_and(|process| matches!(process.state, State::Running | State::Loading));
     let gives_no_answer = process.is_some_and(is_deaf) || is_running;
+    let noted = by_hand::noted(machine, name, domain.daemon);
     let (sessions, sessions_unknown) = match sessions(view, domain).await {
         Ok(mut sessions) => {
             // Not one that is being told another configuration.
-            if process.is_some_and(|process| process.state == State::Running) {
+            if let Some(noted) = noted.filter(|_| process.is_some_and(|process| process.state == State::Running)) {
                 let absent = by_hand::absent(machine, domain, &sessions, &view.peers(name));
-                problems.extend(absent.iter().map(by_hand::words));
-                sessions.extend(absent);
-                problems.extend(by_hand::told(machine, name, domain.daemon, &view.layout).await);
+                let told = by_hand::told(name, domain.daemon, &noted, &view.layout).await;
+                if by_hand::noted(machine, name, domain.daemon).is_some_and(|now| now == noted) {
+                    problems.extend(absent.iter().map(by_hand::words).chain(told));
+                    sessions.extend(absent);
+                }
             }
             (sessions, false)
         }

@@ -58,12 +58,22 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
             daemon.write_anew(policy, line.as_deref()).await?;
         }
     }
+    if program == Program::Bgpd {
+        daemon.filters(&Configuration::read(&text)).await?;
+    }
     let mut daemon = daemon.end().await?;
     if program != Program::Bgpd {
         return Ok(());
     }
     open_anew(&mut daemon, &change, &established).await?;
     judge_anew(&mut daemon, &change).await
+}
+
+/// Whether a line is what judges the routes of a neighbor, as we and FRR itself write it.
+fn is_filter(line: &Line) -> bool {
+    let is_main = matches!(line.path.as_slice(), [part, family] if is_main_part(part) && family.ends_with(" unicast"));
+    is_main
+        && matches!(line.text.split(' ').collect::<Vec<_>>().as_slice(), ["neighbor", _, "route-map", _, "in" | "out"])
 }
 
 fn established(reply: &Reply) -> Established {
@@ -254,6 +264,27 @@ impl Configuring {
             }
             (done, _) => done,
         }
+    }
+
+    /// Sees to it that each neighbor has the filters that it should have. What an admin writes is not understood in every way in which
+    /// FRR understands it, so that to take it back may take away more; and so may what somebody types.
+    async fn filters(&mut self, wanted: &Configuration) -> Result<(), DaemonError> {
+        for is_second in [false, true] {
+            let running = Configuration::read(&self.daemon.ask("do show running-config").await?.text);
+            let missing: Vec<&Line> =
+                wanted.lines.iter().filter(|line| is_filter(line) && !running.lines.contains(line)).collect();
+            let Some(first) = missing.first() else { return Ok(()) };
+            if is_second {
+                let words =
+                    format!("bgpd does not take {:?}; kill it, and it begins with what it should have", first.text);
+                return Err(DaemonError::Refused(words));
+            }
+            for line in missing {
+                tracing::warn!("bgpd had lost {:?} and gets it again", line.text);
+                self.step(&Command { path: line.path.clone(), text: line.text.clone() }).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn established(&mut self) -> Result<Established, DaemonError> {

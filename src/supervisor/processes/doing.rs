@@ -170,13 +170,6 @@ impl Processes {
         }
     }
 
-    /// What ran under this name before says nothing of what begins now.
-    pub(super) fn forget_running(&self, name: &DaemonName) {
-        if let Err(error) = self.machine.record_running_config(name, None) {
-            tracing::warn!(domain = %name.domain, "what others tell its daemon is not noticed: {error}");
-        }
-    }
-
     /// Notes what it has read. That a daemon answers says nothing about that: one that was taken over may have read what
     /// lay there before.
     pub(in crate::supervisor) fn remember_config(&self, name: &DaemonName, text: &str) {
@@ -186,21 +179,30 @@ impl Processes {
     }
 }
 
-/// Notes what a program runs that has just read its configuration, so that what it is told by others later on is seen; what others had
-/// told it until `then`, when it ran something else, stays visible.
+/// Notes what a program runs that has just read its configuration, so that what it is told by others later on is seen. What others had
+/// told it before stays visible: `changed` is what was noted, and what it ran when it was about to read another.
 pub(super) async fn note_running(
     daemon: &dyn RoutingDaemon,
     machine: &Machine,
     name: &DaemonName,
     place: &Place,
-    then: Option<&str>,
+    changed: Option<(String, String)>,
 ) {
     let running = daemon.running(name.program, place).await.ok().flatten();
-    let running = running.map(|running| match (machine.running_config(name), then) {
-        (Some(before), Some(then)) => daemon.untold(&before, then, &running),
-        _ => running,
-    });
-    if let Err(error) = machine.record_running_config(name, running.as_deref()) {
+    let untold = |running: String| match changed {
+        Some((noted, then)) => daemon.untold(&noted, &then, &running),
+        None => running,
+    };
+    record_running(machine, name, running.map(untold).as_deref());
+}
+
+/// What ran before, or is about to run no longer, says nothing of what others tell the program.
+pub(super) fn forget_running(machine: &Machine, name: &DaemonName) {
+    record_running(machine, name, None);
+}
+
+fn record_running(machine: &Machine, name: &DaemonName, text: Option<&str>) {
+    if let Err(error) = machine.record_running_config(name, text) {
         tracing::warn!(domain = %name.domain, "what others tell its daemon is not noticed: {error}");
     }
 }

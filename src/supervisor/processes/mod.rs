@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::asking::{Asked, keep_asking};
-use self::doing::note_running;
+use self::doing::{forget_running, note_running};
 use self::launch::Launched;
 use self::output::Output;
 
@@ -369,10 +369,12 @@ impl Processes {
         self.feed(&name, &Event::Loading);
         let machine = self.machine.clone();
         let reload = async {
-            let then = daemon.running(name.program, &place).await?;
-            daemon.reload(name.program, &place, before.as_deref()).await?;
-            note_running(daemon, &machine, &name, &place, then.as_deref()).await;
-            Ok(())
+            let (noted, then) = (machine.running_config(&name), daemon.running(name.program, &place).await?);
+            // As long as it is being told nobody else has told it anything.
+            forget_running(&machine, &name);
+            let done = daemon.reload(name.program, &place, before.as_deref()).await;
+            note_running(daemon, &machine, &name, &place, noted.zip(then)).await;
+            done
         };
         let Some(result) = self.meanwhile(RELOADED_WITHIN, reload.boxed()).await else {
             let error = DaemonError::Refused(format!("{} began again, because {WITHOUT_END}", name.program.as_str()));
@@ -474,7 +476,7 @@ impl Processes {
             What::Spawned(Err(words)) => self.feed(&name, &Event::SpawnFailed(words)),
             What::Spawned(Ok(Launched { process, config, keeps })) => {
                 let pid = process.pid();
-                self.forget_running(&name);
+                forget_running(&self.machine, &name);
                 if let Some(entry) = self.entries.get_mut(&name) {
                     (entry.recovering, entry.keeps) = (keeps, keeps);
                 }
