@@ -365,9 +365,9 @@ pub trait RoutingDaemon: Send + Sync {
         Vec::new()
     }
 
-    /// What it would have answered to [`RoutingDaemon::running`] `after` it was told another configuration if nobody had told it anything
-    /// else from `before` until then.
-    fn untold(&self, _before: &str, _then: &str, after: &str) -> String {
+    /// What it would have answered to [`RoutingDaemon::running`] `after` it was told the configuration `wanted`, if nobody had told it anything
+    /// else from `before` until `then`.
+    fn untold(&self, _before: &str, _then: &str, after: &str, _wanted: &str) -> String {
         after.to_owned()
     }
 

@@ -294,8 +294,8 @@ impl RoutingDaemon for Frr {
         told::told(before, now)
     }
 
-    fn untold(&self, before: &str, then: &str, after: &str) -> String {
-        told::untold(before, then, after)
+    fn untold(&self, before: &str, then: &str, after: &str, wanted: &str) -> String {
+        told::untold(before, then, after, wanted)
     }
 
     fn without(&self, read: &str, absent: &[Session]) -> String {

@@ -16,6 +16,7 @@ use super::installation;
 use super::note_stale;
 use super::programs::Sockets;
 use super::show::{self, Neighbors};
+use super::told::lacks;
 use super::vty::{Client, Reply};
 use crate::daemons::Peers;
 use crate::model::{Asn, Family, Program};
@@ -270,9 +271,8 @@ impl Configuring {
     /// FRR understands it, so that to take it back may take away more; and so may what somebody types.
     async fn filters(&mut self, wanted: &Configuration) -> Result<(), DaemonError> {
         for is_second in [false, true] {
-            let running = Configuration::read(&self.daemon.ask("do show running-config").await?.text);
-            let missing: Vec<&Line> =
-                wanted.lines.iter().filter(|line| is_filter(line) && !running.lines.contains(line)).collect();
+            let running = self.daemon.ask("do show running-config").await?.text;
+            let missing = lacks(&running, wanted.lines.iter().filter(|line| is_filter(line)));
             let Some(first) = missing.first() else { return Ok(()) };
             if is_second {
                 let words =

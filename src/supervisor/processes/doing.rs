@@ -180,17 +180,17 @@ impl Processes {
 }
 
 /// Notes what a program runs that has just read its configuration, so that what it is told by others later on is seen. What others had
-/// told it before stays visible: `changed` is what was noted, and what it ran when it was about to read another.
+/// told it before stays visible: `changed` is what was noted, what it ran when it was about to read another, and that.
 pub(super) async fn note_running(
     daemon: &dyn RoutingDaemon,
     machine: &Machine,
     name: &DaemonName,
     place: &Place,
-    changed: Option<(String, String)>,
+    changed: Option<(String, String, &str)>,
 ) {
     let running = daemon.running(name.program, place).await.ok().flatten();
     let untold = |running: String| match changed {
-        Some((noted, then)) => daemon.untold(&noted, &then, &running),
+        Some((noted, then, wanted)) => daemon.untold(&noted, &then, &running, wanted),
         None => running,
     };
     record_running(machine, name, running.map(untold).as_deref());

@@ -373,7 +373,9 @@ impl Processes {
             // As long as it is being told nobody else has told it anything.
             forget_running(&machine, &name);
             let done = daemon.reload(name.program, &place, before.as_deref()).await;
-            note_running(daemon, &machine, &name, &place, noted.zip(then)).await;
+            let text = if done.is_ok() { wanted.as_deref() } else { before.as_deref() };
+            let changed = noted.zip(then).map(|(noted, then)| (noted, then, text.unwrap_or_default()));
+            note_running(daemon, &machine, &name, &place, changed).await;
             done
         };
         let Some(result) = self.meanwhile(RELOADED_WITHIN, reload.boxed()).await else {
