@@ -276,7 +276,7 @@ impl RouteKind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Neighbor {
-    /// Its name, unique in the domain: `a` to `z`, `0` to `9` and `-`, at most 30 characters.
+    /// Its name, unique in the domain: `a` to `z`, `0` to `9` and `-`, at most 30 characters, and not `rd-` at the beginning.
     pub name: At<String>,
     /// Free text for people.
     pub description: Option<At<String>>,

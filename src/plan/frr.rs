@@ -71,7 +71,8 @@ impl Configuration {
                     None => read.lines.push(line),
                 }
             }
-            if opens(&text) {
+            // FRR has parts in parts twice. Whoever has taken it over may say that it has more, and each costs a copy for each line.
+            if opens(&text) && open.len() < 8 {
                 open.push((indent, text));
             }
         }

@@ -55,10 +55,12 @@ impl Sight {
     }
 }
 
-/// The whole report. Reading counters takes a few milliseconds for each domain, so it is done only when they are wanted.
+/// The whole report. Reading counters takes a few milliseconds for each domain, and what daemons run, too, so it is done only when they are
+/// wanted.
 async fn status(view: &Arc<View>, machine: &Arc<Machine>, on_disk: &OnDisk, counters: bool) -> StatusReport {
     // Collected before they are joined: a lazy iterator of futures that borrow is too general for the compiler.
-    let asked: Vec<_> = view.network.domains.iter().map(|domain| domain_status(view, machine, domain)).collect();
+    let asked: Vec<_> =
+        view.network.domains.iter().map(|domain| domain_status(view, machine, domain, counters)).collect();
     let mut domains: Vec<DomainStatus> = join_all(asked).await;
     if counters {
         let asked: Vec<_> = view.network.domains.iter().map(|domain| drops(machine, &domain.name)).collect();
@@ -154,7 +156,7 @@ fn is_deaf(process: &ProcessReport) -> bool {
     matches!(process.state, State::Busy | State::Silent | State::Hung)
 }
 
-async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> DomainStatus {
+async fn domain_status(view: &View, machine: &Machine, domain: &Domain, whole: bool) -> DomainStatus {
     let name = &domain.name;
     let process = view.processes.get(name);
     let mut problems = view.problems.get(name).cloned().unwrap_or_default();
@@ -166,7 +168,8 @@ async fn domain_status(view: &View, machine: &Machine, domain: &Domain) -> Domai
             // Not one that is being told another configuration.
             if let Some(noted) = noted.filter(|_| process.is_some_and(|process| process.state == State::Running)) {
                 let absent = by_hand::absent(machine, domain, &sessions, &view.peers(name));
-                let told = by_hand::told(name, domain.daemon, &noted, &view.layout).await;
+                // Daemons are not asked for all that they run by whoever asks for the state over and over again.
+                let told = if whole { by_hand::told(name, domain.daemon, &noted, &view.layout).await } else { None };
                 if by_hand::noted(machine, name, domain.daemon).is_some_and(|now| now == noted) {
                     problems.extend(absent.iter().map(by_hand::words).chain(told));
                     sessions.extend(absent);
@@ -296,7 +299,8 @@ fn daemon_problems(process: &ProcessReport, daemon: &DaemonStatus) -> Vec<String
         State::Hung => return vec![format!("{who} did not answer and is being killed")],
         _ if process.failed => format!("{who} failed: {ended}"),
         State::Backoff => format!("{who} ended: {ended}"),
-        State::Launching | State::Starting if process.restarts > 0 => format!("{who} ended: {ended}"),
+        // One that did not end by itself begins again with another, which has told why.
+        State::Launching | State::Starting if process.last_exit.is_some() => format!("{who} ended: {ended}"),
         _ => return Vec::new(),
     };
     let said = (!process.last_words.is_empty()).then(|| format!("{who} said: {}", process.last_words.join(" | ")));

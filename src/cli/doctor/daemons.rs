@@ -20,23 +20,30 @@ const FRR_CANNOT_BE_TYPED_TO: &str = "be typed to by `rdsup ctl DOMAIN` alone: t
 
 /// Which daemons the file asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "what is needed is needed or not, each for itself")]
 pub(super) struct Needs {
     bird: bool,
     frr: bool,
     /// Whether an FRR is to ask RPKI caches.
     frr_rpki: bool,
+    /// Whether an FRR is to watch a neighbor by BFD.
+    frr_bfd: bool,
 }
 
 impl Needs {
     /// What a file needs. Without one, or with one that cannot be used, BIRD is what most will need.
     pub(super) fn of(network: Option<&Network>) -> Self {
         let runs = |network: &Network, kind| network.domains.iter().any(|domain| domain.daemon == kind);
-        let Some(network) = network else { return Self { bird: true, frr: false, frr_rpki: false } };
+        let Some(network) = network else { return Self { bird: true, frr: false, frr_rpki: false, frr_bfd: false } };
         let is_frr = |name| network.domain(name).is_some_and(|domain| domain.daemon == DaemonKind::Frr);
         Self {
             bird: runs(network, DaemonKind::Bird) || !runs(network, DaemonKind::Frr),
             frr: runs(network, DaemonKind::Frr),
             frr_rpki: network.rpki.iter().any(|cache| is_frr(&cache.domain)),
+            frr_bfd: network
+                .domains
+                .iter()
+                .any(|it| it.daemon == DaemonKind::Frr && it.neighbors.iter().any(|neighbor| neighbor.bfd)),
         }
     }
 }
@@ -76,6 +83,10 @@ async fn frr(needs: Needs) -> Vec<Check> {
         Check::ok("frr", found).cannot(cannot),
         frr_user().unless_needed(needs.frr),
         frr_rpki(&installation).await.unless_needed(needs.frr_rpki),
+        match installation.has_bfdd() {
+            Ok(()) => Check::ok("frr: bfd", "bfdd is there"),
+            Err(error) => lacking("frr: bfd", &error.into()).unless_needed(needs.frr_bfd),
+        },
         match vtysh {
             Ok(path) => Check::ok("frr: vtysh", path.display().to_string()),
             Err(error) => lacking("frr: vtysh", &error.into()).unless_needed(needs.frr),
@@ -113,7 +124,7 @@ mod tests {
         Needs::of(Some(&loaded.expect("it is sound").network))
     }
 
-    const BIRD: Needs = Needs { bird: true, frr: false, frr_rpki: false };
+    const BIRD: Needs = Needs { bird: true, frr: false, frr_rpki: false, frr_bfd: false };
 
     #[test]
     fn without_a_file_or_a_daemon_in_it_bird_is_what_is_missed() {

@@ -8,8 +8,8 @@ use crate::config::raw;
 use crate::model::{DaemonKind, ExtraText, Origin};
 
 /// Reads the lines for the domain's daemon.
-pub fn extra(raw: &raw::Domain, daemon: DaemonKind, report: &mut Report<'_>) -> Option<ExtraText> {
-    let raw = raw.extra.as_ref()?;
+pub fn extra(domain: &raw::Domain, daemon: DaemonKind, report: &mut Report<'_>) -> Option<ExtraText> {
+    let raw = domain.extra.as_ref()?;
     let of = |kind| if kind == DaemonKind::Frr { raw.frr.as_ref() } else { raw.bird.as_ref() };
     for kind in [DaemonKind::Bird, DaemonKind::Frr] {
         let (Some(text), name) = (of(kind), kind.as_str()) else { continue };
@@ -33,7 +33,7 @@ pub fn extra(raw: &raw::Domain, daemon: DaemonKind, report: &mut Report<'_>) -> 
         line += 1;
     }
     if daemon == DaemonKind::Frr {
-        undone(text, report);
+        undone(text, domain, report);
     }
     let body = text.trim_end_matches(['\n', '\r']).to_owned();
     (!body.trim().is_empty()).then_some(ExtraText { text: body, origin: Origin { line } })
@@ -43,38 +43,49 @@ pub fn extra(raw: &raw::Domain, daemon: DaemonKind, report: &mut Report<'_>) -> 
 const GUARDS: [&str; 6] =
     ["route-map", "maximum-prefix", "enforce-first-as", "ttl-security", "local-role", "soft-reconfiguration"];
 
+/// What takes the place of one of our lines, or lets more through than the file says.
+const REPLACES: [&str; 6] =
+    ["route-map", "maximum-prefix", "allowas-in", "unsuppress-map", "default-originate", "local-role"];
+
 /// In FRR the last line wins, so one of the admin's takes the place of one of ours. That is his to do, and easily done without
 /// knowing: `neighbor … route-map … in` looks like one more filter and is the only one.
-fn undone(text: &At<String>, report: &mut Report<'_>) {
+fn undone(text: &At<String>, domain: &raw::Domain, report: &mut Report<'_>) {
+    let ours: BTreeSet<&str> = domain.neighbor.iter().map(|neighbor| neighbor.address.value.as_str()).collect();
     let mut own = BTreeSet::new();
-    for line in text.lines().map(str::trim) {
+    let (mut from, written) = (0, report.text().get(text.span.clone()).unwrap_or_default().to_owned());
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        // Where something is escaped the text has no such line.
+        let at = written.get(from..).and_then(|rest| rest.find(line)).map(|at| from + at);
+        from = at.map_or(from, |at| at + line.len());
         let words: Vec<&str> = line.split_whitespace().collect();
         let (no, words) = match words.split_first() {
-            Some((&"no", rest)) => (true, rest),
+            Some((first, rest)) if !rest.is_empty() && "no".starts_with(first) => (true, rest),
             _ => (false, words.as_slice()),
         };
         let whose = match *words {
             [first, neighbor, ref rest @ ..] if is_short_for("neighbor", first) => {
                 let what = rest.first().copied().unwrap_or_default();
-                if !no && (is_short_for("remote-as", what) || is_short_for("peer-group", what)) {
+                let is_known = ours.contains(neighbor) || is_of_link(neighbor);
+                if !no && !is_known && (is_short_for("remote-as", what) || is_short_for("peer-group", what)) {
                     own.insert(neighbor);
                 }
-                let replaces = is_short_for("route-map", what) || is_short_for("allowas-in", what);
-                let removes = what.is_empty() || GUARDS.iter().any(|guard| is_short_for(guard, what));
-                (!own.contains(neighbor) && if no { removes } else { replaces }).then_some(neighbor)
+                let is_any = |of: &[&str]| of.iter().any(|word| is_short_for(word, what));
+                let concerned = if no { what.is_empty() || is_any(&GUARDS) } else { is_any(&REPLACES) };
+                (concerned && !own.contains(neighbor)).then_some(neighbor)
             }
             // The name of a list stands behind its kind, of which some have two words.
-            [first, ref rest @ ..] if is_short_for("route-map", first) || ["ip", "ipv6", "bgp"].contains(&first) => {
-                rest.iter().copied().find(|word| word.starts_with("rd-"))
+            [first, ref rest @ ..] if is_short_for("route-map", first) || is_any_of(first, &["ip", "ipv6", "bgp"]) => {
+                let is_requirement = no && rest.first().is_some_and(|word| is_short_for("ebgp-requires-policy", word));
+                let made = rest.iter().copied().find(|word| word.starts_with("rd-") || word.starts_with("ext-"));
+                if is_requirement { Some("every neighbor") } else { made }
             }
             _ => None,
         };
         let Some(whose) = whose else { continue };
-        let begin = report.text().get(text.span.clone()).and_then(|written| written.find(line)).unwrap_or_default();
-        let begin = text.span.start + begin;
+        let span = at.map_or(text.span.clone(), |at| text.span.start + at..text.span.start + at + line.len());
         report
             .warning(
-                &(begin..begin + line.len()),
+                &span,
                 format!(
                     "this takes the place of what rdsup says of {whose:?}, so that its filter is no longer the file's"
                 ),
@@ -83,7 +94,16 @@ fn undone(text: &At<String>, report: &mut Report<'_>) {
     }
 }
 
-/// FRR takes the beginning of a word for the word.
+/// Whether an address or a name may be that of a link's other end, as rdsup makes them.
+fn is_of_link(neighbor: &str) -> bool {
+    ["rd-", "fe80:", "fd72:6473:7570:"].iter().any(|begin| neighbor.starts_with(begin))
+}
+
+fn is_any_of(typed: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| is_short_for(word, typed))
+}
+
+/// FRR takes the beginning of a word for the word, where what follows tells which one is meant.
 fn is_short_for(word: &str, typed: &str) -> bool {
-    typed.len() > 2 && word.starts_with(typed)
+    !typed.is_empty() && word.starts_with(typed)
 }

@@ -52,6 +52,11 @@ fn neighbor(
     report: &mut Report<'_>,
 ) -> Option<Neighbor> {
     let name = values::name(&raw.name, NeighborName::new, report);
+    if raw.name.value.starts_with("rd-") {
+        report
+            .error(&raw.name.span, format!("{:?} is what a session over a link could be called", raw.name.value))
+            .hint("choose a name that does not begin with \"rd-\"");
+    }
     let asn = values::asn(&raw.asn, report);
     let ibgp = raw.ibgp.as_ref().is_some_and(|ibgp| ibgp.value);
     same_asn(raw, ibgp, known, report);

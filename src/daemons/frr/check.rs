@@ -64,7 +64,7 @@ struct Checker {
 impl Checker {
     fn of(installation: &Installation, program: Program, text: &str) -> Result<Self, DaemonError> {
         match program {
-            Program::Bfdd if !installation.home.join(program.as_str()).exists() => {
+            Program::Bfdd if installation.has_bfdd().is_err() => {
                 Err(Unusable::NoBfdd(installation.home.clone()).into())
             }
             Program::Mgmtd if !installation.home.join(program.as_str()).exists() => {

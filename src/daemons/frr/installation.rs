@@ -237,6 +237,12 @@ impl Installation {
             .then(|| format!("rdsup was tried with FRR {tried}, and never with {version}"))
     }
 
+    /// Whether there is what watches neighbors by BFD.
+    pub fn has_bfdd(&self) -> Result<(), Unusable> {
+        let program = self.home.join("bfdd");
+        if access(&program, AccessFlags::X_OK).is_ok() { Ok(()) } else { Err(Unusable::NoBfdd(self.home.clone())) }
+    }
+
     /// Whether bgpd can ask RPKI caches, which takes a module that may be in a package of its own.
     pub async fn has_rpki(&self) -> Result<(), DaemonError> {
         let program = self.home.join("bgpd");

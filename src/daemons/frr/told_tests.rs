@@ -103,8 +103,7 @@ fn what_is_taken_out_of_a_part_is_said_also_if_nothing_is_left_in_it() {
 
 #[test]
 fn a_session_that_is_gone_is_none_of_it_and_one_without_guards_is() {
-    let without: String =
-        BEFORE.lines().filter(|line| !line.contains("neighbor 192.0.2.1")).map(|line| format!("{line}\n")).collect();
+    let without = BEFORE.lines().filter(|line| !line.contains("neighbor 192.0.2.1")).collect::<Vec<_>>().join("\n");
     assert_eq!(told(BEFORE, &without), [""; 0]);
     // A member of a group has no line that makes it.
     let member = without.replace("router bgp 65001\n", "router bgp 65001\n neighbor 192.0.2.1 peer-group g\n");
@@ -147,8 +146,9 @@ fn what_was_typed_before_a_change_is_still_told_after_it() {
 
 #[test]
 fn an_answer_of_any_length_and_depth_takes_no_more_than_its_size() {
-    let many: String = (0..200_000).map(|number| format!("ip prefix-list x seq {number} permit any\n")).collect();
-    let deep: String = (0..5000).map(|depth| format!("{}vrf {depth}\n", " ".repeat(depth % 1500))).collect();
+    let many = (0..200_000).map(|number| format!("ip prefix-list x seq {number} permit any")).collect::<Vec<_>>();
+    let deep = (0..5000).map(|depth| format!("{}vrf {depth}", " ".repeat(depth % 1500))).collect::<Vec<_>>();
+    let [many, deep] = [many, deep].map(|lines| lines.join("\n"));
     for text in [many, deep] {
         let other = text.replace('x', "y").replace("vrf", "vri");
         assert!(told(&text, &other).len() >= 5000);

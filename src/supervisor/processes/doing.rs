@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
 
 use super::launch::{Launched, launch, may_keep};
 use super::output::{Listener, Output};
@@ -57,6 +58,8 @@ impl Processes {
             Some(_) => process::Output::Pipe(self.layout.output(name)),
             None => process::Output::Null,
         };
+        entry.given_up = CancellationToken::new();
+        let given_up = entry.given_up.clone();
         let recovering = recovering || std::mem::take(&mut entry.recover);
         let (daemon, place) = (entry.daemon, entry.place.clone());
         let decides = DaemonName::new(&name.domain, daemon.decided_by(name.program));
@@ -76,17 +79,23 @@ impl Processes {
             };
             // One that does not come up is lost by itself, and this one tried again.
             let first = tokio::time::timeout(FIRST_WITHIN, first).map(drop);
-            let _permit = if let Some(awaited) = daemon.awaits(name.program, &place) {
-                first.await;
-                awaited.await;
-                turn.await
-            } else {
+            let turn_comes = async {
+                if let Some(awaited) = daemon.awaits(name.program, &place) {
+                    first.await;
+                    awaited.await;
+                    return turn.await;
+                }
                 let permit = match permit {
                     Some(permit) => permit,
                     None => turn.await,
                 };
                 first.await;
                 permit
+            };
+            let Some(_permit) = given_up.run_until_cancelled(turn_comes).await else {
+                let words = "no longer wanted".to_owned();
+                let _ = sender.send(Happening { name, what: What::Spawned(Err(words)) });
+                return;
             };
             let result =
                 begin(&machine, layout, &name, daemon, place, output, recovering.then_some((decides, left))).await;

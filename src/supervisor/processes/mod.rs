@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::asking::{Asked, keep_asking};
@@ -99,6 +100,8 @@ struct Entry {
     keeps: bool,
     /// What the process that ended last had read.
     read: Option<String>,
+    /// Cuts short what it waits for before it is started.
+    given_up: CancellationToken,
 }
 
 /// Every routing daemon that runs or should.
@@ -248,6 +251,7 @@ impl Processes {
             // One that is adopted goes on with it.
             keeps: self.machine.keeps_leftovers(name),
             read: None,
+            given_up: CancellationToken::new(),
         });
         true
     }
@@ -321,6 +325,9 @@ impl Processes {
         for name in names.iter().rev() {
             // SIGTERM has BIRD close its sessions with a Cease, as its own `down` would, and needs no answer.
             self.feed(name, &Event::Unwant);
+            if let Some(entry) = self.entries.get(name) {
+                entry.given_up.cancel();
+            }
         }
         let deadline = Instant::now() + STOP_WITHIN;
         let left = |entries: &BTreeMap<DaemonName, Entry>| -> Vec<DaemonName> {
