@@ -49,7 +49,9 @@ impl Configuration {
                 open.truncate(if text == "end" { 0 } else { depth.min(open.len().saturating_sub(1)) });
                 continue;
             }
-            open.truncate(depth);
+            // An admin need not indent what can stand in a part only.
+            let innermost = open.iter().rposition(|(_, part)| indent == 0 && takes(part, &text));
+            open.truncate(innermost.map_or(depth, |at| depth.max(at + 1)));
             if open.is_empty() {
                 object = object_of(&text);
             }
@@ -90,6 +92,19 @@ impl Configuration {
         neighbors.retain(|_, lines| lines.iter().any(|line| declares(line)));
         neighbors
     }
+}
+
+/// Whether a line can stand in this part and in none of those around it.
+fn takes(part: &str, text: &str) -> bool {
+    let is_any = |words: &[&str]| {
+        words.contains(&text.strip_prefix("no ").unwrap_or(text).split(' ').next().unwrap_or_default())
+    };
+    if part.starts_with("route-map ") {
+        return is_any(&["match", "set", "on-match", "call", "continue", "description"]);
+    }
+    let is_family = part.starts_with("address-family ");
+    part.starts_with("router bgp ") && is_any(&["address-family", "neighbor", "network"])
+        || is_family && is_any(&["neighbor", "network"])
 }
 
 /// The family that is meant where none is named.
@@ -435,6 +450,12 @@ mod tests {
         ] {
             assert_eq!(with(extra), wanted, "{extra}");
         }
+        let extra = "address-family ipv4 unicast\nneighbor 10.0.0.9 route-map mine in\nneighbor 10.0.0.9 maximum-prefix 5\nexit-address-family\n\
+            route-map mine permit 10\nmatch as-path x\n set metric 5\nhostname y\n";
+        assert_eq!(with(extra), wanted);
+        let read = Configuration::read(&format!("router bgp 65001\n{extra}"));
+        assert_eq!(read.objects["route-map mine"], ["route-map mine permit 10", "match as-path x", "set metric 5"]);
+        assert!(read.lines.contains(&Line { path: Vec::new(), text: "hostname y".to_owned() }));
         // What may be two words is left as it is.
         assert_eq!(in_full(&["nei", "x", "maximum", "5"]), "neighbor x maximum 5");
         assert_eq!(in_full(&["no", "nei", "x", "rem"]), "no neighbor x rem");

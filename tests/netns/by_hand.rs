@@ -104,3 +104,36 @@ fn what_is_typed_into_frr_is_told_until_it_is_taken_back_or_bgpd_begins_again() 
     });
     assert_eq!(told(), None);
 }
+
+#[test]
+#[ignore = "needs root: FRR becomes the user frr"]
+fn a_filter_that_extra_replaced_is_there_again_when_extra_says_nothing_more() {
+    let machine = Machine::running(EDGE);
+    let filters = || {
+        let running = machine.vtysh("edge", "bgpd", "show running-config");
+        let judges = |line: &&str| line.contains(" route-map ") || line.contains(" maximum-prefix ");
+        let is_filter = |line: &&str| line.trim().starts_with("neighbor ") && judges(line);
+        running.lines().filter(is_filter).map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let before = filters();
+    let neighbor = before[0].split(' ').nth(1).expect("it is of a neighbor").to_owned();
+    for [part, address_family, set] in [
+        [" ", "", "neighbor"],
+        [" ", " address-family ipv4\n", "neighbor"],
+        [" ", " addr ipv4 uni\n", "neigh"],
+        ["", "address-family ipv4 unicast\n", "neighbor"],
+    ] {
+        let lines = ["route-map mine in", "route-map mine out", "maximum-prefix 7"];
+        let lines = lines.map(|line| format!("{part}{set} {neighbor} {line}\n")).concat();
+        let extra = format!("route-map mine permit 10\nrouter bgp 65001\n{address_family}{lines}");
+        machine.configure(
+            &EDGE.replace("[domain.inner]", &format!("[domain.edge.extra]\nfrr = '''\n{extra}'''\n[domain.inner]")),
+        );
+        machine.rdsup("apply").ok();
+        assert_eq!(filters().iter().filter(|line| line.contains(" mine ")).count(), 2, "{extra}");
+        machine.configure(EDGE);
+        machine.rdsup("apply").ok();
+        assert_eq!(filters(), before, "{extra}");
+        assert!(machine.rdsup("status").status.success());
+    }
+}
