@@ -224,6 +224,11 @@ pub fn neighbor_of(line: &Line) -> Option<&str> {
     text.strip_prefix("neighbor ")?.split(' ').next()
 }
 
+/// Whether a line has bgpd keep what its neighbor sends, to judge it anew without asking.
+pub fn keeps(line: &Line) -> bool {
+    line.text.starts_with("neighbor ") && line.text.ends_with(" soft-reconfiguration inbound")
+}
+
 /// Whether a line makes its neighbor, so that without it there is none.
 pub fn declares(line: &Line) -> bool {
     let words: Vec<&str> = line.text.split(' ').collect();

@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::frr::{Configuration, Line, declares, is_transactional, negated, neighbor_of, opens, setting};
+use crate::plan::frr::{Configuration, Line, declares, is_transactional, keeps, negated, neighbor_of, opens, setting};
 use crate::plan::opened_anew_by_frr;
 
 /// The part in which caches stand.
@@ -261,7 +261,8 @@ impl<'a> Lines<'a> {
             return Some(if kept { Judged::Kept } else { Judged::Asked });
         }
         let is_there = |other: &Line| of_neighbor(&other) && self.remover(other).is_none();
-        (before.is_none() && keeps(line) && self.old.lines.iter().any(is_there)).then_some(Judged::Again)
+        (before.is_none_or(|before| !keeps(before)) && keeps(line) && self.old.lines.iter().any(is_there))
+            .then_some(Judged::Again)
     }
 
     /// What removes the line, if it has to be removed.
@@ -351,11 +352,6 @@ fn kind(line: &Line) -> Kind {
         ["rpki", "cache", ..] if line.path == [RPKI] => Kind::Cache,
         _ => Kind::Other,
     }
-}
-
-/// Whether the line has bgpd keep what a neighbor sends.
-fn keeps(line: &Line) -> bool {
-    line.text.ends_with(" soft-reconfiguration inbound")
 }
 
 /// What is removed when the line that makes it is: `neighbor 10.0.0.1` for `neighbor 10.0.0.1 remote-as 65001`.

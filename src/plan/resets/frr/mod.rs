@@ -13,7 +13,7 @@ use self::options::{Effect, of_neighbor, of_router};
 use super::reason::{About, Reason, STALE, UNWATCHED};
 use super::{Configured, Negotiated};
 use crate::model::Family;
-use crate::plan::frr::{Configuration, Line, declares, neighbor_of, own_asn, setting};
+use crate::plan::frr::{self, Configuration, Line, declares, neighbor_of, own_asn, setting};
 
 /// The sessions of a configuration.
 pub(super) fn sessions(text: &str) -> Vec<Configured> {
@@ -198,7 +198,7 @@ impl Found<'_> {
                         self.import();
                     }
                 }
-                Effect::Keep if after.is_some() => {
+                Effect::Keep if after.is_some_and(|line| !line.starts_with("no ")) => {
                     self.surely(About::Other, &format!("{place}what it sends is kept from now on"));
                 }
                 Effect::Keep => self.import(),
@@ -257,7 +257,7 @@ impl Found<'_> {
 /// Whether bgpd keeps what a neighbor sends in a family, and judges it by itself.
 fn keeps(lines: &[&Line], part: &str) -> bool {
     let of_part = |line: &&&Line| line.path.get(1).map(String::as_str).unwrap_or_default() == part;
-    lines.iter().filter(of_part).any(|line| line.text.ends_with(" soft-reconfiguration inbound"))
+    lines.iter().filter(of_part).any(|line| frr::keeps(line))
 }
 
 /// An unnumbered neighbor is made and told its AS number in one line: `neighbor rd-b interface remote-as 65002`.

@@ -131,6 +131,10 @@ fn what_is_kept_is_judged_anew_without_the_neighbor_once_it_has_begun_again() {
         found.into_iter().flat_map(|(_, reasons)| reasons).map(|reason| reason.words).collect()
     };
     assert_eq!(words(TEXT, &kept), ["ipv4: what it sends is kept from now on"]);
+    // Not by the opposite, from there on.
+    let not = kept.replace("neighbor 192.0.2.1 soft", "no neighbor 192.0.2.1 soft");
+    assert!(!words(TEXT, &not).iter().any(|words| words.contains("kept from now on")), "{:?}", words(TEXT, &not));
+    assert_eq!(words(&not, &kept), ["ipv4: what it sends is kept from now on"]);
     assert_eq!(words(&kept, &kept.replace(LINE, &LINE.replace("in-1", "in-2"))), [""; 0]);
     assert_eq!(words(&kept, TEXT), ["the neighbor has no route refresh, and routes from it are to be judged anew"]);
 }
