@@ -15,8 +15,9 @@ use crate::sys::Machine;
 /// How long daemons are waited for. Of one that does not answer it is believed that it has what it was given.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// How much of what it was told is repeated.
-const MOST_TOLD: usize = 3;
+/// How much of what it was told is repeated in a line of a report, and where everything is wanted.
+const A_LINE: usize = 3;
+const EVERYTHING: usize = 50;
 
 /// The sessions that the daemon of a domain has read and does not have.
 pub fn absent(machine: &Machine, domain: &Domain, there: &[Session], peers: &Peers) -> Vec<Session> {
@@ -34,13 +35,26 @@ pub fn noted(machine: &Machine, domain: &DomainName, kind: DaemonKind) -> Option
 
 /// What else the daemon of a domain was told since `before` was noted, in one line; nothing of one that does not say.
 pub async fn told(domain: &DomainName, kind: DaemonKind, before: &str, layout: &Layout) -> Option<String> {
+    told_at_most(A_LINE, domain, kind, before, layout).await
+}
+
+async fn told_at_most(
+    most: usize,
+    domain: &DomainName,
+    kind: DaemonKind,
+    before: &str,
+    layout: &Layout,
+) -> Option<String> {
     let (daemon, speaker) = of_kind(kind).zip(kind.speaker())?;
     let place = Place::in_directory(kind, &layout.domain_dir(domain));
     let now = timeout(ANSWER_WITHIN, daemon.running(speaker, &place)).await.ok()?.ok()??;
     let told = daemon.told(before, &now);
-    let first = told.get(..MOST_TOLD).unwrap_or(&told).join(", ");
-    let more = told.len().saturating_sub(MOST_TOLD);
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let first = told.get(..most).unwrap_or(&told).join(", ");
+    let more = match told.len().saturating_sub(most) {
+        0 => String::new(),
+        more if most == A_LINE => format!(", and {more} more (rdsup plan)"),
+        more => format!(", and {more} more"),
+    };
     let who = speaker.as_str();
     (!told.is_empty()).then(|| {
         format!(
@@ -56,7 +70,7 @@ pub async fn all_told(machine: &Machine, observed: &Observed, layout: &Layout) -
         if let ObservedDaemon::Running { kind, .. } = &domain.daemon {
             asked.push(async move {
                 let before = noted(machine, name, *kind)?;
-                let words = told(name, *kind, &before, layout).await?;
+                let words = told_at_most(EVERYTHING, name, *kind, &before, layout).await?;
                 (noted(machine, name, *kind)? == before).then_some(())?;
                 Some(format!("warning: domain {name}: {words}"))
             });
