@@ -168,6 +168,20 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// How the name begins that a directory has while what it was in is removed.
+const MOVED: &str = ".removed.";
+
+/// Removes what somebody has left in a directory who was killed while he removed something else from it.
+pub fn sweep(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(MOVED) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a directory with all that is in it. `fs::remove_dir_all` calls itself for each level, and whom the directory belongs to may
 /// have made more levels than the stack has room for; so what lies deeper is moved up first, into a directory beside it.
 fn remove_tree(path: &Path) -> io::Result<()> {
@@ -207,7 +221,7 @@ fn remove_tree(path: &Path) -> io::Result<()> {
 fn move_up(from: &OwnedFd, child: &CStr, parent: &OwnedFd) -> io::Result<OsString> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
-        let name = OsString::from(format!(".removed.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        let name = OsString::from(format!("{MOVED}{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         match rustix::fs::renameat_with(from, child, parent, &name, RenameFlags::NOREPLACE) {
             // Of one who was killed while he removed something, and had the same number.
             Err(Errno::EXIST) => {}
@@ -269,6 +283,17 @@ mod tests {
 
     fn me() -> (u32, u32) {
         (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+    }
+
+    #[test]
+    fn what_was_left_of_a_removal_is_swept_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join(".removed.7.0/deep/er")).unwrap();
+        fs::create_dir_all(directory.path().join("domain/.removed.7.1")).unwrap();
+        sweep(directory.path()).unwrap();
+        assert!(
+            !directory.path().join(".removed.7.0").exists() && directory.path().join("domain/.removed.7.1").exists()
+        );
     }
 
     #[test]
