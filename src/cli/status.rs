@@ -47,7 +47,7 @@ pub fn run(global: &Global, args: &Args) -> Result<Exit, Failure> {
         Some(time) => format!("waiting until every session is Established, for {:.0} s at most", time.as_secs_f64()),
         None => "waiting for a daemon that does not answer".to_owned(),
     };
-    let asked = output::runtime()?.block_on(async { output::patiently(global, &words, asked).await });
+    let asked = output::runtime()?.block_on(output::patiently(global, &words, asked));
     let mut report = match asked {
         Ok(report) => report,
         Err(ClientError::NotRunning(socket)) => return Err(not_running(socket, &layout)),

@@ -73,8 +73,8 @@ impl Configuration {
                     None => read.lines.push(line),
                 }
             }
-            // FRR has parts in parts twice. Whoever has taken it over may say that it has more, and each costs a copy for each line.
-            if opens(&text) && open.len() < 8 {
+            // Each costs a copy for each line.
+            if opens(&text) && open.len() < DEEPEST {
                 open.push((indent, text));
             }
         }
@@ -96,9 +96,7 @@ impl Configuration {
 
 /// Whether a line can stand in this part and in none of those around it.
 fn takes(part: &str, text: &str) -> bool {
-    let is_any = |words: &[&str]| {
-        words.contains(&text.strip_prefix("no ").unwrap_or(text).split(' ').next().unwrap_or_default())
-    };
+    let is_any = |words: &[&str]| words.contains(&affirmed(text).split(' ').next().unwrap_or_default());
     if part.starts_with("route-map ") {
         return is_any(&["match", "set", "on-match", "call", "continue", "description"]);
     }
@@ -106,6 +104,9 @@ fn takes(part: &str, text: &str) -> bool {
     part.starts_with("router bgp ") && is_any(&["address-family", "neighbor", "network"])
         || is_family && is_any(&["neighbor", "network"])
 }
+
+/// How many parts in parts are told apart: FRR has two, and whoever has taken it over may say that it has any number.
+pub const DEEPEST: usize = 8;
 
 /// The family that is meant where none is named.
 const IPV4_UNICAST: &str = "address-family ipv4 unicast";
@@ -211,8 +212,7 @@ fn in_full(words: &[&str]) -> String {
 
 /// Whether a line of `router bgp` is of a family, wherever it stands.
 fn is_of_family(text: &str) -> bool {
-    let text = text.strip_prefix("no ").unwrap_or(text);
-    matches!(text.split(' ').collect::<Vec<_>>().as_slice(), ["neighbor", _, what, ..] if OF_FAMILY.contains(what))
+    matches!(affirmed(text).split(' ').collect::<Vec<_>>().as_slice(), ["neighbor", _, what, ..] if OF_FAMILY.contains(what))
 }
 
 /// The neighbor that a line of `router bgp` is about.
@@ -220,8 +220,17 @@ pub fn neighbor_of(line: &Line) -> Option<&str> {
     if !line.path.first()?.starts_with("router bgp") {
         return None;
     }
-    let text = line.text.strip_prefix("no ").unwrap_or(&line.text);
-    text.strip_prefix("neighbor ")?.split(' ').next()
+    neighbor_in(&line.text)
+}
+
+/// The neighbor that the words of a line are about, wherever it stands.
+pub fn neighbor_in(text: &str) -> Option<&str> {
+    affirmed(text).strip_prefix("neighbor ")?.split(' ').next()
+}
+
+/// What a line says that takes something back; any other as it is.
+fn affirmed(text: &str) -> &str {
+    text.strip_prefix("no ").unwrap_or(text)
 }
 
 /// Whether a line has bgpd keep what its neighbor sends, to judge it anew without asking.
@@ -267,7 +276,7 @@ pub fn without(text: &str, neighbors: &BTreeSet<&str>) -> String {
         if !line.starts_with(char::is_whitespace) && !words.is_empty() && !words.starts_with(['!', '#']) {
             inside = is_main_part(words);
         }
-        let words = words.strip_prefix("no ").unwrap_or(words);
+        let words = affirmed(words);
         let is_of = |rest: &str| rest.split_whitespace().next().is_some_and(|name| neighbors.contains(name));
         !inside || !are_all && !words.strip_prefix("neighbor ").is_some_and(is_of)
     };
@@ -372,7 +381,7 @@ const SINGLE: [&str; 25] = [
 /// What a line sets, of which there is one at a time: `neighbor X route-map in` for `neighbor X route-map M in`. For a line that
 /// is not known to replace another it is the line itself. `no` does not count.
 pub fn setting(text: &str) -> String {
-    let text = text.strip_prefix("no ").unwrap_or(text);
+    let text = affirmed(text);
     match text.split(' ').collect::<Vec<_>>().as_slice() {
         [
             "neighbor",

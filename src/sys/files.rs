@@ -88,8 +88,8 @@ pub fn write(path: &Path, content: &[u8], mode: u32, ids: Option<(u32, u32)>) ->
     written
 }
 
-/// Removes what [`write()`] was killed over in a directory and the directories in it: `.NAME.PID.NUMBER`. Only for who
-/// holds the lock, since nobody else writes there then.
+/// Removes what [`write()`] was killed over in a directory and the directories in it, and [`remove()`] in the directory itself:
+/// `.NAME.PID.NUMBER`. Only for who holds the lock, since nobody else writes there then.
 pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let is_unfinished = |path: &PathBuf| {
@@ -105,8 +105,10 @@ pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
         entries => {
             for entry in entries? {
                 let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    directories.push(entry.path());
+                match entry.path() {
+                    path if !entry.file_type()?.is_dir() => drop(path),
+                    path if is_unfinished(&path) => remove(&path)?,
+                    path => directories.push(path),
                 }
             }
         }
@@ -168,20 +170,6 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// How the name begins that a directory has while what it was in is removed.
-const MOVED: &str = ".removed.";
-
-/// Removes what somebody has left in a directory who was killed while he removed something else from it.
-pub fn sweep(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(MOVED) {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 /// Removes a directory with all that is in it. `fs::remove_dir_all` calls itself for each level, and whom the directory belongs to may
 /// have made more levels than the stack has room for; so what lies deeper is moved up first, into a directory beside it.
 fn remove_tree(path: &Path) -> io::Result<()> {
@@ -221,7 +209,7 @@ fn remove_tree(path: &Path) -> io::Result<()> {
 fn move_up(from: &OwnedFd, child: &CStr, parent: &OwnedFd) -> io::Result<OsString> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
-        let name = OsString::from(format!("{MOVED}{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        let name = OsString::from(format!(".removed.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         match rustix::fs::renameat_with(from, child, parent, &name, RenameFlags::NOREPLACE) {
             // Of one who was killed while he removed something, and had the same number.
             Err(Errno::EXIST) => {}
@@ -290,7 +278,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir_all(directory.path().join(".removed.7.0/deep/er")).unwrap();
         fs::create_dir_all(directory.path().join("domain/.removed.7.1")).unwrap();
-        sweep(directory.path()).unwrap();
+        remove_unfinished(directory.path()).unwrap();
         assert!(
             !directory.path().join(".removed.7.0").exists() && directory.path().join("domain/.removed.7.1").exists()
         );

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{SysError, files};
+use super::SysError;
 
 /// The lock; dropped (or with the process gone, however it ended) it is free.
 #[derive(Debug)]
@@ -44,10 +44,6 @@ impl RunDirLock {
             }
             let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
             written.map_err(|error| SysError::path("write", &path, error))?;
-            // Nobody else removes anything here now.
-            if let Err(error) = files::sweep(run_dir) {
-                tracing::warn!("what an earlier rdsup was removing stays in {}: {error}", run_dir.display());
-            }
             return Ok(Self { _file: file, path });
         }
     }

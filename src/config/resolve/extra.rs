@@ -66,11 +66,11 @@ fn undone(text: &At<String>, domain: &raw::Domain, report: &mut Report<'_>) {
             [first, neighbor, ref rest @ ..] if is_short_for("neighbor", first) => {
                 let what = rest.first().copied().unwrap_or_default();
                 let is_known = ours.contains(neighbor) || is_of_link(neighbor);
-                if !no && !is_known && (is_short_for("remote-as", what) || is_short_for("peer-group", what)) {
+                if !no && !is_known && is_any_of(what, &["remote-as", "peer-group"]) {
                     own.insert(neighbor);
                 }
-                let is_any = |of: &[&str]| of.iter().any(|word| is_short_for(word, what));
-                let concerned = if no { what.is_empty() || is_any(&GUARDS) } else { is_any(&REPLACES) };
+                let concerned =
+                    if no { what.is_empty() || is_any_of(what, &GUARDS) } else { is_any_of(what, &REPLACES) };
                 (concerned && !own.contains(neighbor)).then_some(neighbor)
             }
             // The name of a list stands behind its kind, of which some have two words.

@@ -9,7 +9,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::frr::{Configuration, Line, declares, is_transactional, keeps, negated, neighbor_of, opens, setting};
+use crate::plan::frr::{
+    Configuration, Line, declares, is_main_part, is_transactional, keeps, negated, neighbor_of, opens, setting,
+};
 use crate::plan::opened_anew_by_frr;
 
 /// The part in which caches stand.
@@ -63,6 +65,8 @@ pub struct Change {
     /// `ip protocol bgp` or `ipv6 protocol bgp`, of which zebra had another policy, and the new line if there is one: it must
     /// write the routes as if they were new.
     pub written_anew: Vec<(String, Option<String>)>,
+    /// The lines that give each neighbor its filters, whether or not they change.
+    pub filters: Vec<Line>,
 }
 
 impl Change {
@@ -76,6 +80,7 @@ impl Change {
         change.switch = ranked.into_iter().map(|(_, step)| step).collect();
         change.written_anew = written_anew(&old, &new);
         change.opened_anew = opened_anew_by_frr(&old, &new);
+        change.filters = new.lines.into_iter().filter(is_route_filter).collect();
         change
     }
 
@@ -363,10 +368,18 @@ fn whole(line: &Line) -> String {
     }
 }
 
+/// Whether a line is what judges the routes of a neighbor, as we and FRR itself write it.
+fn is_route_filter(line: &Line) -> bool {
+    let is_main = matches!(line.path.as_slice(), [part, family] if is_main_part(part) && family.ends_with(" unicast"));
+    is_main
+        && matches!(line.text.split(' ').collect::<Vec<_>>().as_slice(), ["neighbor", _, "route-map", _, "in" | "out"])
+}
+
 fn command(line: &Line, text: String) -> Command {
     Command { path: line.path.clone(), text }
 }
 
-fn repeated(line: &Line) -> Command {
+/// The line, typed where it stands.
+pub(super) fn repeated(line: &Line) -> Command {
     command(line, line.text.clone())
 }

@@ -63,10 +63,10 @@ struct Checker {
 
 impl Checker {
     fn of(installation: &Installation, program: Program, text: &str) -> Result<Self, DaemonError> {
+        if program == Program::Bfdd {
+            installation.has_bfdd()?;
+        }
         match program {
-            Program::Bfdd if installation.has_bfdd().is_err() => {
-                Err(Unusable::NoBfdd(installation.home.clone()).into())
-            }
             Program::Mgmtd if !installation.home.join(program.as_str()).exists() => {
                 Err(Unusable::NoMgmtd(installation.home.clone()).into())
             }

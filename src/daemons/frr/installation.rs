@@ -173,8 +173,11 @@ pub(super) fn home() -> Result<PathBuf, Unusable> {
     first_whole(&DIRECTORIES.map(PathBuf::from))
 }
 
+fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+}
+
 fn first_whole(directories: &[PathBuf]) -> Result<PathBuf, Unusable> {
-    let is_program = |path: &Path| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
     let missing =
         |home: &Path| ["zebra", "bgpd"].into_iter().filter(|name| !is_program(&home.join(name))).collect::<Vec<_>>();
     if let Some(home) = directories.iter().find(|home| missing(home).is_empty()) {
@@ -240,7 +243,7 @@ impl Installation {
     /// Whether there is what watches neighbors by BFD.
     pub fn has_bfdd(&self) -> Result<(), Unusable> {
         let program = self.home.join("bfdd");
-        if access(&program, AccessFlags::X_OK).is_ok() { Ok(()) } else { Err(Unusable::NoBfdd(self.home.clone())) }
+        if is_program(&program) { Ok(()) } else { Err(Unusable::NoBfdd(self.home.clone())) }
     }
 
     /// Whether bgpd can ask RPKI caches, which takes a module that may be in a package of its own.

@@ -449,17 +449,17 @@ async fn is_told(place: &Place) -> Result<(), DaemonError> {
     timeout(TOLD_WITHIN, told).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Has zebra write the routes of BGP again.
-///
-/// There is no command for it. But when the policy between a protocol and the kernel changes zebra judges its routes anew and
-/// writes them, which leaves alone the neighbors and what they sent. `clear bgp * soft in` asks them for it, and does not bring
-/// back what the kernel lost with a source address: bgpd hears what it knows and tells zebra nothing.
 /// Whether the session is up of each neighbor that BFD is to watch.
 async fn watched_are_up(socket: &Path) -> Result<bool, DaemonError> {
     let reply = Client::connect(socket, PATIENCE).await?.ask(show::NEIGHBORS).await?;
     Ok(Neighbors::read(&reply.text).is_some_and(|neighbors| neighbors.watched_are_up()))
 }
 
+/// Has zebra write the routes of BGP again.
+///
+/// There is no command for it. But when the policy between a protocol and the kernel changes zebra judges its routes anew and
+/// writes them, which leaves alone the neighbors and what they sent. `clear bgp * soft in` asks them for it, and does not bring
+/// back what the kernel lost with a source address: bgpd hears what it knows and tells zebra nothing.
 async fn resync(socket: &Path) -> Result<(), DaemonError> {
     const OWN: &str = "rd-resync";
     let mut zebra = Client::connect(socket, PATIENCE).await?;

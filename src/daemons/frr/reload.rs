@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::{DaemonError, Place};
-use super::change::{Change, Command, Judged};
+use super::change::{Change, Command, Judged, repeated};
 use super::installation;
 use super::note_stale;
 use super::programs::Sockets;
@@ -59,22 +59,13 @@ pub(super) async fn reload(program: Program, place: &Place, before: Option<&str>
             daemon.write_anew(policy, line.as_deref()).await?;
         }
     }
-    if program == Program::Bgpd {
-        daemon.filters(&Configuration::read(&text)).await?;
-    }
+    daemon.keep_filters(&change.filters).await?;
     let mut daemon = daemon.end().await?;
     if program != Program::Bgpd {
         return Ok(());
     }
     open_anew(&mut daemon, &change, &established).await?;
     judge_anew(&mut daemon, &change).await
-}
-
-/// Whether a line is what judges the routes of a neighbor, as we and FRR itself write it.
-fn is_filter(line: &Line) -> bool {
-    let is_main = matches!(line.path.as_slice(), [part, family] if is_main_part(part) && family.ends_with(" unicast"));
-    is_main
-        && matches!(line.text.split(' ').collect::<Vec<_>>().as_slice(), ["neighbor", _, "route-map", _, "in" | "out"])
 }
 
 fn established(reply: &Reply) -> Established {
@@ -269,10 +260,13 @@ impl Configuring {
 
     /// Sees to it that each neighbor has the filters that it should have. What an admin writes is not understood in every way in which
     /// FRR understands it, so that to take it back may take away more; and so may what somebody types.
-    async fn filters(&mut self, wanted: &Configuration) -> Result<(), DaemonError> {
+    async fn keep_filters(&mut self, wanted: &[Line]) -> Result<(), DaemonError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
         for is_second in [false, true] {
             let running = self.daemon.ask("do show running-config").await?.text;
-            let missing = lacks(&running, wanted.lines.iter().filter(|line| is_filter(line)));
+            let missing = lacks(&running, wanted);
             let Some(first) = missing.first() else { return Ok(()) };
             if is_second {
                 let words =
@@ -281,7 +275,7 @@ impl Configuring {
             }
             for line in missing {
                 tracing::warn!("bgpd had lost {:?} and gets it again", line.text);
-                self.step(&Command { path: line.path.clone(), text: line.text.clone() }).await?;
+                self.step(&repeated(line)).await?;
             }
         }
         Ok(())

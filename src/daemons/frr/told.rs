@@ -6,14 +6,12 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::plan::frr::{self, negated, setting};
+use crate::plan::frr::{self, DEEPEST, negated, neighbor_in, setting};
 
 /// How many characters of a line are repeated.
 const LONGEST: usize = 200;
 /// A text of more than that is not compared: FRR that is told what it can take says a tenth of it.
 const LARGEST: usize = 16 << 20;
-/// Parts in parts: FRR has two.
-const DEEPEST: usize = 8;
 
 /// A line: the one in whose part it stands, its words as they are, and what only the same line in the same part has.
 struct Line<'a> {
@@ -34,7 +32,8 @@ impl<'a> Said<'a> {
         let mut said = Self { lines: Vec::new(), keys: HashSet::new() };
         // The lines that are open, each with its indentation.
         let mut open: Vec<(usize, usize)> = Vec::new();
-        for raw in text.lines().filter(|_| text.len() <= LARGEST) {
+        let text = if text.len() > LARGEST { "" } else { text };
+        for raw in text.lines() {
             let line = raw.trim();
             let is_end = line == "end" || line == "exit" || line.starts_with("exit-");
             if line.is_empty() || line.starts_with('!') || is_end {
@@ -62,22 +61,21 @@ impl<'a> Said<'a> {
         line.parent.map(|at| &self.lines[at])
     }
 
+    /// The lines in whose parts one stands, from the innermost.
+    fn around(&self, line: &Line<'_>) -> impl Iterator<Item = &Line<'a>> {
+        std::iter::successors(self.parent(line), |line| self.parent(line))
+    }
+
     /// The lines that lead to one, from the top.
     fn path(&self, line: &Line<'_>) -> Vec<&'a str> {
-        let mut path: Vec<&str> =
-            std::iter::successors(self.parent(line), |line| self.parent(line)).map(|line| line.text).collect();
+        let mut path: Vec<&str> = self.around(line).map(|line| line.text).collect();
         path.reverse();
         path
     }
 
     fn neighbors(&self) -> HashSet<&'a str> {
-        self.lines.iter().filter_map(|line| neighbor(line.text)).collect()
+        self.lines.iter().filter_map(|line| neighbor_in(line.text)).collect()
     }
-}
-
-/// The neighbor that a line is about.
-fn neighbor(text: &str) -> Option<&str> {
-    text.strip_prefix("no ").unwrap_or(text).strip_prefix("neighbor ")?.split(' ').next()
 }
 
 /// What was typed between two answers, as far as it shows, each with the part in which it was; first what decides which routes are
@@ -95,7 +93,7 @@ pub(super) fn told(before: &str, now: &str) -> Vec<String> {
     let is_removed = |line: &&Line<'_>| {
         // A session that is gone is told as one, and what goes with its part by what removes that. A family is there as long as
         // something stands in it.
-        let is_gone = neighbor(line.text).is_some_and(|name| !there.contains(name));
+        let is_gone = neighbor_in(line.text).is_some_and(|name| !there.contains(name));
         let goes_along = before.parent(line).is_some_and(|part| !now.keys.contains(&part.key) && !is_family(part.text));
         let is_replaced = replaced.contains(&(place(&before, line), setting(line.text)));
         !is_gone && !goes_along && !is_replaced && !is_family(line.text)
@@ -144,7 +142,7 @@ pub(super) fn untold(before: &str, then: &str, after: &str, wanted: &str) -> Str
     };
     // Whatever stands in a part that was typed was typed, too.
     for line in after.lines.iter().filter(|line| !is_typed(line)) {
-        write(after.path(line).len(), line.text);
+        write(after.around(line).count(), line.text);
     }
     let is_missing = |line: &&Line<'_>| !after.keys.contains(&line.key) && wanted.contains(line.text);
     for line in before.beyond(&then).filter(is_missing) {
@@ -157,14 +155,14 @@ pub(super) fn untold(before: &str, then: &str, after: &str, wanted: &str) -> Str
 }
 
 /// Which of these lines, each with the parts around it, an answer does not have.
-pub(super) fn lacks<'a>(now: &str, lines: impl Iterator<Item = &'a frr::Line>) -> Vec<&'a frr::Line> {
+pub(super) fn lacks<'a>(now: &str, lines: &'a [frr::Line]) -> Vec<&'a frr::Line> {
     let state = RandomState::new();
     let now = Said::read(now, &state);
     let key = |line: &frr::Line| {
         let ways = line.path.iter().chain([&line.text]);
         ways.fold(None, |parent: Option<u64>, text| Some(state.hash_one((parent, text.as_str()))))
     };
-    lines.filter(|line| key(line).is_none_or(|key| !now.keys.contains(&key))).collect()
+    lines.iter().filter(|line| key(line).is_none_or(|key| !now.keys.contains(&key))).collect()
 }
 
 /// A command and where it was typed; no secret, and nothing that a terminal would take for more than text.

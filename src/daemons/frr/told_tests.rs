@@ -159,9 +159,9 @@ fn an_answer_of_any_length_and_depth_takes_no_more_than_its_size() {
 #[test]
 fn what_is_lacking_is_found_in_its_part() {
     let wanted = frr::Configuration::read(BEFORE);
-    let lines = || wanted.lines.iter().filter(|line| line.text.contains("route-map rd"));
-    assert_eq!(lines().count(), 1);
-    assert_eq!(lacks(BEFORE, lines()), [] as [&frr::Line; 0]);
-    assert_eq!(lacks(&with(FILTER, ""), lines()).len(), 1);
-    assert_eq!(lacks(&with("65001", "65001 view x"), lines()).len(), 1);
+    let lines: Vec<_> = wanted.lines.into_iter().filter(|line| line.text.contains("route-map rd")).collect();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lacks(BEFORE, &lines), [] as [&frr::Line; 0]);
+    assert_eq!(lacks(&with(FILTER, ""), &lines).len(), 1);
+    assert_eq!(lacks(&with("65001", "65001 view x"), &lines).len(), 1);
 }

@@ -76,11 +76,6 @@ fn config_record(directory: &Path, program: Program) -> PathBuf {
     Layout::config_in(directory, program).with_extension("conf.loaded")
 }
 
-/// What a program answered when it was asked what it runs, right after it had read that configuration.
-fn running_record(directory: &Path, program: Program) -> PathBuf {
-    Layout::config_in(directory, program).with_extension("conf.running")
-}
-
 /// A text behind its digest: a part of it would have a daemon told the difference to something that it never read.
 fn write_text(path: &Path, text: &str) -> Result<(), SysError> {
     let noted = format!("{:016x}\n{text}", digest(text));
@@ -152,7 +147,7 @@ impl Machine {
     }
 
     fn running_record(&self, name: &DaemonName) -> PathBuf {
-        running_record(&self.domain_dir(&name.domain), name.program)
+        Layout::config_in(&self.domain_dir(&name.domain), name.program).with_extension("conf.running")
     }
 
     /// Remembers the configuration text that a program of a daemon has read.
